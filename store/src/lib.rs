@@ -1,1 +1,3 @@
+//! The disk: where chunks and pages lie, how they get there and how they are got back.
 
+pub mod disk;
