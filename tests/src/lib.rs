@@ -1,1 +1,8 @@
+//! What the tests and the benchmarks of the whole program share: data sets that are the
+//! same on every machine, and real `shoal` processes.
+//!
+//! Owns: nothing of the product. Refuses: to look inside a store; what it cannot see from
+//! outside is for the crates' own tests.
 
+pub mod data;
+pub mod shoal;

@@ -1,0 +1,33 @@
+# `just` lists the recipes; `just check` does what CI does.
+
+default:
+    @just --list
+
+# Format, lints, tests, docs: what CI runs.
+check:
+    .ci/run
+
+# The story on this machine: three nodes, share, get, edit, update.
+demo *ARGS:
+    cargo run --release -- demo {{ARGS}}
+
+# The whole program beside the tools people use today.
+bench *ARGS:
+    cargo build --release --workspace
+    cargo run --release -p shoal-tests --bin bench -- {{ARGS}}
+
+# The parts: chunking, paged list, codec, packs, index, link.
+bench-parts:
+    cargo bench -p shoal-protocol -p shoal-store -p shoal-node
+
+# Every crash point of the long workload (CI runs a short one).
+crash-campaign:
+    SHOAL_CAMPAIGN=large cargo test --release -p shoal-store crash -- --nocapture
+
+# Fuzz one parser of outside bytes: ticket, frame, page, manifest, path, snapshot, pack.
+fuzz TARGET SECONDS="60":
+    cargo +nightly fuzz run --fuzz-dir fuzz {{TARGET}} -- -max_total_time={{SECONDS}}
+
+# Advisories, licences, duplicate versions.
+deny:
+    cargo deny check

@@ -1,0 +1,281 @@
+//! Real `shoal` processes, each with a home of its own.
+//!
+//! Owns: where the built binary is, the environment a process sees, and ending what it
+//! started. Refuses: sleeping. A test waits for a line of output or for a process to end.
+
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+use std::time::SystemTime;
+
+/// The `shoal` that was built beside the running test or benchmark.
+///
+/// # Panics
+/// If it is not there, or older than the sources it should have been built from.
+pub fn binary() -> PathBuf {
+    let me = std::env::current_exe().expect("a running program has a path");
+    let dir = me.parent().expect("a program lies in a directory");
+    let dir = if dir.ends_with("deps") {
+        dir.parent().expect("deps lies in the profile's directory")
+    } else {
+        dir
+    };
+    let binary = dir.join("shoal");
+    let built = modified(&binary).unwrap_or_else(|| {
+        panic!(
+            "{} is missing: run `cargo build --workspace` with the same profile first",
+            binary.display()
+        )
+    });
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("tests lies in the workspace");
+    for crate_name in ["protocol", "store", "node", "cli"] {
+        let sources = workspace.join(crate_name).join("src");
+        if let Some(newer) = newer_than(&sources, built) {
+            panic!(
+                "{} is older than {}: build the workspace first",
+                binary.display(),
+                newer.display()
+            );
+        }
+    }
+    binary
+}
+
+fn modified(path: &Path) -> Option<SystemTime> {
+    path.metadata().ok()?.modified().ok()
+}
+
+fn newer_than(dir: &Path, built: SystemTime) -> Option<PathBuf> {
+    for entry in std::fs::read_dir(dir).ok()? {
+        let path = entry.ok()?.path();
+        if path.is_dir() {
+            if let Some(found) = newer_than(&path, built) {
+                return Some(found);
+            }
+        } else if path.extension() == Some(OsStr::new("rs")) && modified(&path)? > built {
+            return Some(path);
+        }
+    }
+    None
+}
+
+/// A fresh `SHOAL_HOME`, with sockets of its own; gone when dropped.
+pub struct Home {
+    dir: tempfile::TempDir,
+}
+
+/// What a finished command left.
+#[derive(Debug)]
+pub struct Finished {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// Its standard output.
+    pub stdout: String,
+    /// Its standard error.
+    pub stderr: String,
+}
+
+impl Finished {
+    /// The exit code.
+    ///
+    /// # Panics
+    /// If a signal ended the process.
+    pub fn code(&self) -> i32 {
+        self.status
+            .code()
+            .unwrap_or_else(|| panic!("ended by a signal: {self:?}"))
+    }
+
+    /// Itself, having ended with code 0.
+    ///
+    /// # Panics
+    /// If it did not; the message holds what it printed.
+    pub fn ok(self) -> Self {
+        assert!(
+            self.status.success(),
+            "failed: {:?}\n{}\n{}",
+            self.status,
+            self.stdout,
+            self.stderr
+        );
+        self
+    }
+}
+
+impl Default for Home {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Home {
+    /// A home in a new temporary directory.
+    pub fn new() -> Self {
+        Self {
+            dir: tempfile::Builder::new()
+                .prefix("shoal-home-")
+                .tempdir()
+                .expect("a temporary directory"),
+        }
+    }
+
+    /// Where the store lies.
+    pub fn path(&self) -> PathBuf {
+        self.dir.path().join("home")
+    }
+
+    /// The bytes that the store takes on disk.
+    pub fn disk_bytes(&self) -> u64 {
+        disk_bytes(&self.path())
+    }
+
+    /// A command that acts on this home and nothing else of the user's.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let run = self.dir.path().join("run");
+        std::fs::create_dir_all(&run).expect("a directory for sockets");
+        let mut command = Command::new(binary());
+        command
+            .args(args)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", self.dir.path())
+            .env("XDG_RUNTIME_DIR", run)
+            .env("SHOAL_HOME", self.path())
+            .current_dir(self.dir.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs a command to its end.
+    pub fn run(&self, args: &[&str]) -> Finished {
+        let output = self.command(args).output().expect("shoal starts");
+        Finished {
+            status: output.status,
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// Starts a command that goes on running.
+    pub fn start(&self, args: &[&str]) -> Running {
+        let mut child = self.command(args).spawn().expect("shoal starts");
+        let stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
+        let stderr = BufReader::new(child.stderr.take().expect("stderr is piped"));
+        Running {
+            child,
+            stdout,
+            stderr: Some(stderr),
+        }
+    }
+
+    /// Shares `what` and gives the ticket and the process that serves it.
+    pub fn share(&self, what: &Path) -> (String, Running) {
+        let mut running = self.start(&["share", &what.to_string_lossy()]);
+        let ticket = running.line();
+        if ticket.is_empty() {
+            let finished = running.wait();
+            panic!("share gave no ticket: {finished:?}");
+        }
+        (ticket, running)
+    }
+}
+
+/// The bytes that the files beneath `path` take on disk.
+pub fn disk_bytes(path: &Path) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    let Ok(meta) = path.symlink_metadata() else {
+        return 0;
+    };
+    let mut total = meta.blocks() * 512;
+    if meta.is_dir() {
+        for entry in std::fs::read_dir(path).into_iter().flatten().flatten() {
+            total += disk_bytes(&entry.path());
+        }
+    }
+    total
+}
+
+/// A `shoal` that runs; killed when dropped.
+pub struct Running {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    stderr: Option<BufReader<ChildStderr>>,
+}
+
+impl Running {
+    /// The process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The next line of standard output, without its end; empty at the end of the output.
+    pub fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.stdout
+            .read_line(&mut line)
+            .expect("the pipe can be read");
+        line.trim_end().to_owned()
+    }
+
+    /// Reads standard error up to a line that `wanted` accepts; gives that line, or nothing
+    /// at the end of the output.
+    pub fn stderr_line(&mut self, wanted: impl Fn(&str) -> bool) -> Option<String> {
+        let stderr = self.stderr.as_mut()?;
+        loop {
+            let mut line = String::new();
+            if stderr.read_line(&mut line).expect("the pipe can be read") == 0 {
+                return None;
+            }
+            if wanted(line.trim_end()) {
+                return Some(line.trim_end().to_owned());
+            }
+        }
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).expect("our own child can be signalled");
+    }
+
+    /// Kills it at once, as `kill -9` does.
+    pub fn kill(mut self) {
+        self.child.kill().expect("our own child can be killed");
+        self.child.wait().expect("our own child can be waited for");
+    }
+
+    /// Waits for its end.
+    pub fn wait(mut self) -> Finished {
+        let mut stderr = self.stderr.take();
+        let reader = std::thread::spawn(move || {
+            let mut text = Vec::new();
+            if let Some(stderr) = &mut stderr {
+                stderr.read_to_end(&mut text).expect("the pipe can be read");
+            }
+            String::from_utf8_lossy(&text).into_owned()
+        });
+        let mut stdout = Vec::new();
+        self.stdout
+            .read_to_end(&mut stdout)
+            .expect("the pipe can be read");
+        let status = self.child.wait().expect("our own child can be waited for");
+        Finished {
+            status,
+            stdout: String::from_utf8_lossy(&stdout).into_owned(),
+            stderr: reader.join().expect("the reader ends"),
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself; then there is nothing to do.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
