@@ -1,0 +1,13 @@
+//! The local door to a node: JSON over HTTP on a Unix socket, and the client that speaks it.
+//!
+//! Owns: requests and replies, error kinds, the socket, and the rule by which a command
+//! either talks to the running node or becomes one. Refuses: what the operations do, which
+//! is in `operations`.
+
+mod client;
+mod errors;
+mod types;
+
+pub use client::{Bytes, Client, ConnectMode, Events};
+pub use errors::{ApiError, ErrorKind};
+pub use types::*;
