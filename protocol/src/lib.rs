@@ -5,9 +5,13 @@
 //! Refuses: files, sockets, clocks, ambient randomness and async runtimes. Every function
 //! here can be replayed from its arguments (see docs/ARCHITECTURE.md).
 
+pub mod chunking;
 pub mod codec;
 pub mod id;
 pub mod manifest;
+pub mod names;
+pub mod paged_list;
 pub mod path;
 pub mod peer;
 pub mod snapshot;
+pub mod version;
