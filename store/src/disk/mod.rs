@@ -18,6 +18,7 @@
 pub mod faulty;
 pub mod real;
 
+use std::any::Any;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -66,6 +67,18 @@ pub struct FileIdentity {
     pub allocated: u64,
 }
 
+impl FileIdentity {
+    /// Whether the file last changed long enough before `now_ns` (the time at which its
+    /// bytes had been read) that a later change is sure to get another time stamp. Clocks of
+    /// file systems tick every 1 to 10 ms; some keep whole seconds only, or two.
+    pub fn is_settled(&self, now_ns: i128) -> bool {
+        const TICK_NS: i128 = 50_000_000;
+        const COARSE_TICK_NS: i128 = 2_100_000_000;
+        let coarse = self.changed_ns % 1_000_000_000 == 0;
+        now_ns - self.changed_ns > if coarse { COARSE_TICK_NS } else { TICK_NS }
+    }
+}
+
 /// How to open a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OpenMode {
@@ -106,6 +119,9 @@ pub trait Root: Send + Sync {
     fn create_dir(&self, name: &Path) -> io::Result<()>;
     /// Renames, replacing a file that stands at `to`.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// As [`rename`](Self::rename), to a name beneath another root of the same file system
+    /// and the same [`Disk`]. Across file systems it fails with `CrossesDevices`.
+    fn rename_into(&self, from: &Path, target: &dyn Root, to: &Path) -> io::Result<()>;
     /// Removes a file or symlink.
     fn remove_file(&self, name: &Path) -> io::Result<()>;
     /// Removes an empty directory.
@@ -126,6 +142,8 @@ pub trait Root: Send + Sync {
     fn lock(&self, name: &Path, holder: &str) -> io::Result<Result<Box<dyn DiskLock>, String>>;
     /// What kind of file system this is and how much room it has.
     fn file_system(&self) -> io::Result<FileSystem>;
+    /// The implementation itself, so that another root of the same disk can know it.
+    fn as_any(&self) -> &dyn Any;
 }
 
 /// A lock that is held until it is dropped.
