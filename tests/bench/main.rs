@@ -1,1 +1,72 @@
-fn main() {}
+//! Times the whole program beside the tools that people use today.
+//!
+//! `cargo run --release -p shoal-tests --bin bench -- all` makes the data sets (once),
+//! runs every contender in turn, round by round, and prints a table of medians and ratios.
+//! A tool that is not installed is named as missing. Everything runs on loopback.
+
+mod contender;
+mod edits;
+mod ingest;
+mod latency;
+mod report;
+mod sets;
+mod transfer;
+
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+
+/// What to measure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum What {
+    /// `add` beside `cp`, `dd` and the versioning tools.
+    Ingest,
+    /// `get` beside rsync, curl and sendme, with peak memory of both sides.
+    Transfer,
+    /// Bytes on the wire after an edit.
+    Edits,
+    /// `cat` of a remote file at random offsets.
+    Latency,
+    /// Everything.
+    All,
+}
+
+/// Times shoal beside other tools; medians of interleaved rounds.
+#[derive(Debug, Parser)]
+struct Args {
+    /// What to measure.
+    #[arg(value_enum, default_value = "all")]
+    what: What,
+    /// Where data sets and copies go; at least 20 GB free, on a local disk.
+    #[arg(long, default_value = "target/bench")]
+    dir: PathBuf,
+    /// Rounds to take the median of.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Divides the size of every data set, for a quick look.
+    #[arg(long, default_value_t = 1)]
+    shrink: u64,
+    /// Leave out the slow versioning tools.
+    #[arg(long)]
+    quick: bool,
+}
+
+fn main() -> std::io::Result<()> {
+    let args = Args::parse();
+    std::fs::create_dir_all(&args.dir)?;
+    let sets = sets::Sets::make(&args.dir.canonicalize()?, args.shrink)?;
+    let wants = |what| args.what == what || args.what == What::All;
+    if wants(What::Ingest) {
+        ingest::run(&sets, args.rounds, args.quick)?;
+    }
+    if wants(What::Transfer) {
+        transfer::run(&sets, args.rounds)?;
+    }
+    if wants(What::Edits) {
+        edits::run(&sets)?;
+    }
+    if wants(What::Latency) {
+        latency::run(&sets)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,210 @@
+//! `get` beside rsync from a daemon, curl from nginx, and sendme; peak memory of both sides.
+
+use std::io::{self, BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use shoal_tests::shoal::binary;
+
+use crate::contender::{self, Cost, Server, installed, time};
+use crate::report::{self, Contender};
+use crate::sets::{self, Sets};
+
+/// Prints the two tables: the file and the folder.
+pub fn run(sets: &Sets, rounds: usize) -> io::Result<()> {
+    sets::warm(&sets.model)?;
+    sets::warm(&sets.folder)?;
+    one(sets, rounds, "Get of the 2 GiB file", &sets.model)?;
+    one(
+        sets,
+        rounds,
+        "Get of the folder (20,000 files, 1 GiB)",
+        &sets.folder,
+    )
+}
+
+fn one(sets: &Sets, rounds: usize, title: &str, source: &Path) -> io::Result<()> {
+    let servers = sets.fresh("servers")?;
+    let (ticket, sharer) = share(&servers.join("home"), source)?;
+    let rsync = if installed("rsync") {
+        Some(rsync_daemon(&servers, source)?)
+    } else {
+        None
+    };
+    let nginx = if source.is_file() && installed("nginx") {
+        Some(nginx(&servers, source)?)
+    } else {
+        None
+    };
+    let sendme = if installed("sendme") {
+        Some(sendme(&servers, source)?)
+    } else {
+        None
+    };
+    let mut contenders = vec![contender("shoal get", || {
+        let to = sets.fresh("get")?;
+        let home = sets.fresh("get-home")?;
+        time(
+            Command::new(binary())
+                .env("SHOAL_HOME", home)
+                .args(["--progress", "none", "get", &ticket])
+                .arg(to.join("copy")),
+        )
+    })];
+    if let Some((_server, port)) = &rsync {
+        let url = format!("rsync://127.0.0.1:{port}/data/");
+        contenders.push(contender("rsync daemon", move || {
+            let to = sets.fresh("rsync")?;
+            time(Command::new("rsync").args(["-a", "-W", &url]).arg(to))
+        }));
+    }
+    if let Some((_server, url)) = &nginx {
+        contenders.push(contender("curl from nginx", move || {
+            let to = sets.fresh("curl")?;
+            time(
+                Command::new("curl")
+                    .args(["-sf", url, "-o"])
+                    .arg(to.join("copy")),
+            )
+        }));
+    }
+    if let Some((_server, ticket)) = &sendme {
+        contenders.push(contender("sendme", move || {
+            let to = sets.fresh("sendme")?;
+            time(
+                Command::new("sendme")
+                    .args(["receive", ticket])
+                    .current_dir(to),
+            )
+        }));
+    }
+    for (there, name) in [
+        (rsync.is_some(), "rsync"),
+        (nginx.is_some() || source.is_dir(), "nginx"),
+        (sendme.is_some(), "sendme"),
+    ] {
+        if !there {
+            eprintln!("  {name} is not installed");
+        }
+    }
+    let rows = report::interleave(&mut contenders, rounds)?;
+    drop(contenders);
+    report::print(title, &rows, &["rsync daemon", "curl from nginx"]);
+    let peak = contender::peak_bytes(sharer.0.id()).unwrap_or(0);
+    println!("\nPeak memory of `shoal share`: {} MiB", peak >> 20);
+    drop(sharer);
+    sets::remove(&sets.scratch)
+}
+
+fn contender<'a>(name: &str, run: impl FnMut() -> io::Result<Cost> + 'a) -> Contender<'a> {
+    Contender {
+        name: name.to_owned(),
+        run: Box::new(run),
+    }
+}
+
+/// Shares a path from a home of its own; gives the ticket and the process.
+pub fn share(home: &Path, source: &Path) -> io::Result<(String, Server)> {
+    let mut child = Command::new(binary())
+        .env("SHOAL_HOME", home)
+        .args(["--progress", "none", "share"])
+        .arg(source)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let stdout = child
+        .stdout
+        .take()
+        .ok_or_else(|| io::Error::other("no stdout"))?;
+    let mut ticket = String::new();
+    BufReader::new(stdout).read_line(&mut ticket)?;
+    if ticket.trim().is_empty() {
+        return Err(io::Error::other("share printed no ticket"));
+    }
+    Ok((ticket.trim().to_owned(), Server(child)))
+}
+
+fn rsync_daemon(dir: &Path, source: &Path) -> io::Result<(Server, u16)> {
+    let port = contender::free_port()?;
+    let config = dir.join("rsyncd.conf");
+    let (module, only) = if source.is_dir() {
+        (source, String::new())
+    } else {
+        let parent = source.parent().unwrap_or(source);
+        let name = source
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        (parent, format!("include = /{name}\nexclude = *\n"))
+    };
+    std::fs::write(
+        &config,
+        format!(
+            "use chroot = no\nport = {port}\naddress = 127.0.0.1\n[data]\npath = {}\nread only = yes\n{only}",
+            module.display()
+        ),
+    )?;
+    let child = Command::new("rsync")
+        .args(["--daemon", "--no-detach", "--config"])
+        .arg(&config)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let server = Server(child);
+    contender::wait_for_port(port)?;
+    Ok((server, port))
+}
+
+fn nginx(dir: &Path, source: &Path) -> io::Result<(Server, String)> {
+    let port = contender::free_port()?;
+    let config = dir.join("nginx.conf");
+    let root = source.parent().unwrap_or(source).display().to_string();
+    let state = dir.display();
+    std::fs::write(
+        &config,
+        format!(
+            "daemon off;\nuser root;\npid {state}/nginx.pid;\nerror_log {state}/nginx.err;\nworker_processes 1;\n\
+             events {{ worker_connections 64; }}\nhttp {{ access_log off; sendfile on; tcp_nopush on;\n\
+             client_body_temp_path {state}/b; proxy_temp_path {state}/p; fastcgi_temp_path {state}/f;\n\
+             uwsgi_temp_path {state}/u; scgi_temp_path {state}/s;\n\
+             server {{ listen 127.0.0.1:{port}; root {root}; }} }}\n"
+        ),
+    )?;
+    let child = Command::new("nginx")
+        .arg("-c")
+        .arg(&config)
+        .arg("-p")
+        .arg(dir)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let server = Server(child);
+    contender::wait_for_port(port)?;
+    let name = source.file_name().unwrap_or_default().to_string_lossy();
+    Ok((server, format!("http://127.0.0.1:{port}/{name}")))
+}
+
+fn sendme(dir: &Path, source: &Path) -> io::Result<(Server, String)> {
+    let mut child = Command::new("sendme")
+        .args(["send", "--no-progress"])
+        .arg(source)
+        .current_dir(dir)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let stdout = child
+        .stdout
+        .take()
+        .ok_or_else(|| io::Error::other("no stdout"))?;
+    let server = Server(child);
+    for line in BufReader::new(stdout).lines() {
+        let line = line?;
+        if let Some(ticket) = line.trim().strip_prefix("sendme receive ") {
+            return Ok((server, ticket.to_owned()));
+        }
+    }
+    Err(io::Error::other("sendme printed no ticket"))
+}
