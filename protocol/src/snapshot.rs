@@ -47,7 +47,7 @@ impl Snapshot {
     }
 
     /// Canonical bytes, as they travel and are stored.
-    pub fn to_bytes(self) -> Vec<u8> {
+    pub fn to_bytes(&self) -> Vec<u8> {
         codec::encode(self)
     }
 
