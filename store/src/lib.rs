@@ -1,9 +1,13 @@
 //! The disk: where chunks and pages lie, how they get there and how they are got back.
 
 mod batch;
+pub mod check;
+pub mod collect;
 pub mod disk;
 mod error;
+pub mod history;
 pub mod index;
+pub mod ingest;
 pub mod progress;
 mod read;
 pub mod receive;
