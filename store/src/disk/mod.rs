@@ -140,6 +140,8 @@ pub trait Root: Send + Sync {
     /// Takes the exclusive lock file at `name`, whose content becomes `holder`; gives the
     /// content that the present holder wrote if it is taken. The lock ends with the process.
     fn lock(&self, name: &Path, holder: &str) -> io::Result<Result<Box<dyn DiskLock>, String>>;
+    /// Lets nobody but the owner into this directory.
+    fn make_private(&self) -> io::Result<()>;
     /// What kind of file system this is and how much room it has.
     fn file_system(&self) -> io::Result<FileSystem>;
     /// The implementation itself, so that another root of the same disk can know it.
