@@ -5,13 +5,19 @@
 //! Refuses: files, sockets, clocks, ambient randomness and async runtimes. Every function
 //! here can be replayed from its arguments (see docs/ARCHITECTURE.md).
 
+pub mod access;
+pub mod bounded;
 pub mod chunking;
 pub mod codec;
+pub mod fetch;
+pub mod have;
 pub mod id;
 pub mod manifest;
 pub mod names;
 pub mod paged_list;
 pub mod path;
 pub mod peer;
+pub mod serve;
 pub mod snapshot;
 pub mod version;
+pub mod wire;

@@ -1,0 +1,15 @@
+//! Who may read what: grants, the proof that one holds a grant, and tickets, which are
+//! grants that one can paste.
+//!
+//! Owns: what is signed, how it is checked. Refuses: policy (which issuers a node honours
+//! is the node's) and knowledge of hashes as a right to read.
+
+pub mod address;
+pub mod grant;
+pub mod presentation;
+pub mod ticket;
+
+pub use address::Address;
+pub use grant::{Grant, GrantError, Rights, Scope, SignedGrant};
+pub use presentation::{Nonce, Presentation, PresentationError};
+pub use ticket::{HolderSecret, Source, Ticket, TicketError};
