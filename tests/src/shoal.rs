@@ -249,6 +249,12 @@ impl Running {
         self.child.wait().expect("our own child can be waited for");
     }
 
+    /// Sends what Ctrl-C sends and waits for its end.
+    pub fn signal_and_wait(self) -> Finished {
+        self.signal(rustix::process::Signal::INT);
+        self.wait()
+    }
+
     /// Waits for its end.
     pub fn wait(mut self) -> Finished {
         let mut stderr = self.stderr.take();

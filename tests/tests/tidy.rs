@@ -1,0 +1,217 @@
+//! The house rules that the compiler does not keep.
+
+#![allow(missing_docs)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("tests lies in the workspace")
+        .to_owned()
+}
+
+fn rust_files(dir: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(dir).into_iter().flatten() {
+        let path = entry.expect("a listing").path();
+        if path.is_dir() {
+            rust_files(&path, found);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+fn sources(crate_dir: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    rust_files(&workspace().join(crate_dir).join("src"), &mut found);
+    assert!(!found.is_empty(), "no sources in {crate_dir}");
+    found
+}
+
+/// Lines of code with what is forbidden in them; comment lines do not count.
+fn lines_with(files: &[PathBuf], forbidden: &[&str]) -> Vec<String> {
+    let mut hits = Vec::new();
+    for file in files {
+        let text = std::fs::read_to_string(file).expect("sources are text");
+        for (number, line) in text.lines().enumerate() {
+            let code = line.trim_start();
+            if code.starts_with("//") {
+                continue;
+            }
+            if let Some(word) = forbidden.iter().find(|word| code.contains(**word)) {
+                hits.push(format!(
+                    "{}:{}: `{word}`: {code}",
+                    file.display(),
+                    number + 1
+                ));
+            }
+        }
+    }
+    hits
+}
+
+#[test]
+fn protocol_has_no_io_clock_runtime_or_chance() {
+    let forbidden = [
+        "tokio",
+        "std::fs",
+        "std::net",
+        "std::thread",
+        "Instant::now",
+        "SystemTime::now",
+        "rand::",
+        "thread_rng",
+        "getrandom",
+        "std::env",
+        "println!",
+        "eprintln!",
+    ];
+    let hits = lines_with(&sources("protocol"), &forbidden);
+    assert!(hits.is_empty(), "{}", hits.join("\n"));
+}
+
+#[test]
+fn the_search_for_forbidden_words_finds_them() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("bad.rs");
+    std::fs::write(&file, "// Instant::now in prose\nlet t = Instant::now();\n").expect("written");
+    assert_eq!(lines_with(&[file], &["Instant::now"]).len(), 1);
+}
+
+#[test]
+fn store_touches_files_only_through_its_disk() {
+    let files: Vec<_> = sources("store")
+        .into_iter()
+        .filter(|file| !file.ends_with("disk/real.rs"))
+        .filter(|file| !file.components().any(|c| c.as_os_str() == "real"))
+        .collect();
+    let product: Vec<_> = files
+        .into_iter()
+        .filter(|file| !file.to_string_lossy().contains("test"))
+        .collect();
+    let hits: Vec<_> = lines_with(
+        &product,
+        &[
+            "std::fs::",
+            "File::open",
+            "File::create",
+            "tokio",
+            "std::net",
+        ],
+    )
+    .into_iter()
+    .filter(|hit| !hit.contains("DiskFile::"))
+    .collect();
+    assert!(hits.is_empty(), "{}", hits.join("\n"));
+}
+
+#[test]
+fn only_the_codec_names_bincodes_functions() {
+    let mut hits = Vec::new();
+    for dir in ["protocol", "store", "node", "cli"] {
+        let files: Vec<_> = sources(dir)
+            .into_iter()
+            .filter(|f| !f.ends_with("codec.rs"))
+            .collect();
+        hits.extend(lines_with(
+            &files,
+            &[
+                "bincode::encode",
+                "bincode::decode_from",
+                "bincode::config",
+                "bincode::serde",
+            ],
+        ));
+    }
+    assert!(hits.is_empty(), "{}", hits.join("\n"));
+}
+
+/// The table in docs/ARCHITECTURE.md: `| crate | may use | … |`.
+fn arrows_on_the_page() -> BTreeMap<String, BTreeSet<String>> {
+    let page = std::fs::read_to_string(workspace().join("docs/ARCHITECTURE.md")).expect("the page");
+    let mut arrows = BTreeMap::new();
+    for line in page.lines() {
+        let cells: Vec<_> = line.split('|').map(str::trim).collect();
+        if let ["", name, uses, _, ""] = cells[..]
+            && name.starts_with('`')
+            && name.contains("shoal")
+        {
+            let names = |text: &str| -> BTreeSet<String> {
+                text.split('`')
+                    .skip(1)
+                    .step_by(2)
+                    .map(str::to_owned)
+                    .collect()
+            };
+            arrows.extend(names(name).into_iter().map(|name| (name, names(uses))));
+        }
+    }
+    arrows
+}
+
+#[test]
+fn crates_depend_on_each_other_as_the_architecture_page_says() {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version=1", "--no-deps", "--offline"])
+        .current_dir(workspace())
+        .output()
+        .expect("cargo runs");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let packages = metadata["packages"].as_array().expect("packages");
+    let ours: BTreeSet<&str> = packages.iter().filter_map(|p| p["name"].as_str()).collect();
+    let mut arrows = BTreeMap::new();
+    for package in packages {
+        let uses: BTreeSet<String> = package["dependencies"]
+            .as_array()
+            .expect("dependencies")
+            .iter()
+            .filter_map(|d| d["name"].as_str())
+            .filter(|name| ours.contains(name))
+            .map(str::to_owned)
+            .collect();
+        arrows.insert(package["name"].as_str().expect("a name").to_owned(), uses);
+    }
+    assert_eq!(arrows, arrows_on_the_page());
+}
+
+#[test]
+fn every_source_file_opens_with_what_it_owns() {
+    let mut silent = Vec::new();
+    for dir in ["protocol", "store", "node", "cli"] {
+        for file in sources(dir) {
+            let text = std::fs::read_to_string(&file).expect("sources are text");
+            if !text.starts_with("//!") {
+                silent.push(file.display().to_string());
+            }
+        }
+    }
+    assert!(
+        silent.is_empty(),
+        "no opening prose:\n{}",
+        silent.join("\n")
+    );
+}
+
+#[test]
+fn no_work_is_left_for_later() {
+    let mut hits = Vec::new();
+    for dir in ["protocol", "store", "node", "cli", "tests"] {
+        hits.extend(lines_with(
+            &sources(dir),
+            &[
+                concat!("todo", "!("),
+                concat!("unimplemented", "!("),
+                concat!("#[ig", "nore"),
+            ],
+        ));
+    }
+    assert!(hits.is_empty(), "{}", hits.join("\n"));
+}
