@@ -224,7 +224,7 @@ impl Running {
 
     /// Reads standard error up to a line that `wanted` accepts; gives that line, or nothing
     /// at the end of the output.
-    pub fn stderr_line(&mut self, wanted: impl Fn(&str) -> bool) -> Option<String> {
+    pub fn stderr_line(&mut self, mut wanted: impl FnMut(&str) -> bool) -> Option<String> {
         let stderr = self.stderr.as_mut()?;
         loop {
             let mut line = String::new();
