@@ -10,6 +10,8 @@ use std::fmt;
 
 use bincode::{Decode, Encode};
 
+use crate::codec;
+
 /// The longest path, in bytes.
 pub const PATH_BYTES_MAX: usize = 4096;
 /// The longest component, in bytes.
@@ -47,7 +49,7 @@ pub enum PathError {
 }
 
 /// A relative path of `/`-separated components, kept byte for byte as it was given.
-#[derive(Clone, PartialEq, Eq, Hash, Encode)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct ManifestPath(String);
 
 impl ManifestPath {
@@ -122,7 +124,12 @@ fn check(text: &str) -> Result<(), PathError> {
 /// directory of the same name are therefore neighbours.
 impl Ord for ManifestPath {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.components().cmp(other.components())
+        let rank = |byte: u8| if byte == b'/' { 0 } else { byte };
+        let (a, b) = (self.0.as_bytes(), other.0.as_bytes());
+        match a.iter().zip(b).find(|(a, b)| a != b) {
+            Some((&a, &b)) => rank(a).cmp(&rank(b)),
+            None => a.len().cmp(&b.len()),
+        }
     }
 }
 
@@ -151,12 +158,21 @@ impl std::str::FromStr for ManifestPath {
     }
 }
 
+impl Encode for ManifestPath {
+    fn encode<E: bincode::enc::Encoder>(
+        &self,
+        encoder: &mut E,
+    ) -> Result<(), bincode::error::EncodeError> {
+        codec::encode_text(&self.0, encoder)
+    }
+}
+
 impl<Context> Decode<Context> for ManifestPath {
     fn decode<D: bincode::de::Decoder<Context = Context>>(
         decoder: &mut D,
     ) -> Result<Self, bincode::error::DecodeError> {
-        let text = String::decode(decoder)?;
-        Self::new(text).map_err(|e| bincode::error::DecodeError::OtherString(e.to_string()))
+        let text = codec::decode_text(PATH_BYTES_MAX, decoder)?;
+        Self::new(text).map_err(codec::malformed)
     }
 }
 
@@ -165,6 +181,7 @@ bincode::impl_borrow_decode!(ManifestPath);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn unsafe_paths_are_refused() {
@@ -195,5 +212,49 @@ mod tests {
         paths.sort();
         let texts: Vec<_> = paths.iter().map(ManifestPath::as_str).collect();
         assert_eq!(texts, ["a", "a/b", "a/b/c", "a-b", "a.b"]);
+    }
+
+    #[test]
+    fn what_lies_in_a_directory_is_told_from_what_begins_like_it() {
+        let path = |text| ManifestPath::new(text).expect("safe");
+        assert!(path("a/b").is_within(&path("a")));
+        assert!(path("a").is_within(&path("a")));
+        assert!(!path("ab").is_within(&path("a")));
+        assert!(!path("a").is_within(&path("a/b")));
+        assert_eq!(path("a/b/c").parent(), Some(path("a/b")));
+        assert_eq!(path("a").parent(), None);
+        assert_eq!(path("a/b").file_name(), "b");
+    }
+
+    /// Golden: the bytes of a path in pages.
+    #[test]
+    fn a_path_is_its_length_and_its_bytes() {
+        let path = ManifestPath::new("a/é").expect("safe");
+        assert_eq!(codec::encode(&path), b"\x04\x00a/\xc3\xa9");
+        let read = codec::decode_canonical::<ManifestPath, 100>;
+        assert_eq!(read(b"\x04\x00a/\xc3\xa9").expect("a path"), path);
+        assert!(read(b"\x02\x00..").is_err());
+        assert!(read(b"\x02\x00\xff\xff").is_err());
+        assert!(read(b"\x01\x10a").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn paths_are_ordered_as_their_components(a in "[a/.-]{1,9}", b in "[a/.-]{1,9}") {
+            if let (Ok(a), Ok(b)) = (ManifestPath::new(a), ManifestPath::new(b)) {
+                prop_assert_eq!(a.cmp(&b), a.components().cmp(b.components()));
+            }
+        }
+
+        #[test]
+        fn whatever_passes_is_a_plain_relative_path(text in "\\PC*|[a./\0]{0,12}") {
+            if let Ok(path) = ManifestPath::new(text) {
+                prop_assert!(!path.as_str().starts_with('/'));
+                for component in path.components() {
+                    prop_assert!(!matches!(component, "" | "." | ".."));
+                    prop_assert!(!component.contains('\0'));
+                }
+            }
+        }
     }
 }

@@ -12,6 +12,7 @@ use std::fmt;
 
 use bincode::{Decode, Encode};
 
+use crate::codec;
 use crate::id::{ChunkId, PageId};
 use crate::path::ManifestPath;
 
@@ -71,7 +72,7 @@ impl Entry {
 
 /// What a symbolic link says: a text without NUL of 1 to [`SYMLINK_TARGET_BYTES_MAX`]
 /// bytes. It may point anywhere; whoever writes the link decides whether that is safe.
-#[derive(Clone, PartialEq, Eq, Hash, Encode)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct SymlinkTarget(String);
 
 /// Why a text cannot stand in a symbolic link.
@@ -112,12 +113,21 @@ impl fmt::Debug for SymlinkTarget {
     }
 }
 
+impl Encode for SymlinkTarget {
+    fn encode<E: bincode::enc::Encoder>(
+        &self,
+        encoder: &mut E,
+    ) -> Result<(), bincode::error::EncodeError> {
+        codec::encode_text(&self.0, encoder)
+    }
+}
+
 impl<Context> Decode<Context> for SymlinkTarget {
     fn decode<D: bincode::de::Decoder<Context = Context>>(
         decoder: &mut D,
     ) -> Result<Self, bincode::error::DecodeError> {
-        let text = String::decode(decoder)?;
-        Self::new(text).map_err(|e| bincode::error::DecodeError::OtherString(e.to_string()))
+        let text = codec::decode_text(SYMLINK_TARGET_BYTES_MAX, decoder)?;
+        Self::new(text).map_err(codec::malformed)
     }
 }
 
