@@ -1,5 +1,11 @@
 //! A node: who it is, whom it talks to, what it serves, and the door for local programs.
+//!
+//! Owns: identity, connections, the loops that carry out what `shoal_protocol`'s machines
+//! decide, the local API. Refuses: deciding (protocol's) and knowing how bytes lie on disk
+//! (store's). See docs/ARCHITECTURE.md.
 
 pub mod api;
 pub mod config;
 pub mod daemon;
+pub mod data;
+pub mod identity;

@@ -1,0 +1,69 @@
+//! What every connection of a node needs: its key, its certificate, its store.
+
+use std::sync::Arc;
+
+use shoal_protocol::peer::PeerKey;
+use shoal_store::Store;
+
+use super::tls::{TlsIdentity, TlsSetupError};
+use super::traffic::Traffic;
+use crate::identity::Identity;
+
+/// One end of the data plane. Clones are the same endpoint.
+#[derive(Clone)]
+pub struct Endpoint {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    identity: Identity,
+    tls: TlsIdentity,
+    store: Store,
+    agent: String,
+    traffic: Arc<Traffic>,
+}
+
+impl Endpoint {
+    /// The endpoint of the node with this identity and store; `agent` is the software and
+    /// its version, as others may show it.
+    pub fn new(identity: Identity, store: Store, agent: &str) -> Result<Self, TlsSetupError> {
+        let tls = TlsIdentity::new(&identity)?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                identity,
+                tls,
+                store,
+                agent: agent.to_owned(),
+                traffic: Traffic::new(),
+            }),
+        })
+    }
+
+    /// Who this node is.
+    pub fn peer_key(&self) -> PeerKey {
+        self.inner.identity.peer_key()
+    }
+
+    /// Its key.
+    pub fn identity(&self) -> &Identity {
+        &self.inner.identity
+    }
+
+    /// Its store.
+    pub fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    /// Everything that went through its sockets.
+    pub fn traffic(&self) -> &Arc<Traffic> {
+        &self.inner.traffic
+    }
+
+    pub(super) fn tls(&self) -> &TlsIdentity {
+        &self.inner.tls
+    }
+
+    pub(super) fn agent(&self) -> &str {
+        &self.inner.agent
+    }
+}
