@@ -1,0 +1,103 @@
+//! Runs, requests and peers, and what ties them together.
+//!
+//! Owns: the invariant that every missing position is free or expected from an open
+//! request to a peer that answers, and that each peer's counts are those of its requests.
+//! Refuses: to decide anything, or to tell anybody.
+
+use std::ops::Range;
+use std::time::Instant;
+
+use super::peers::Peers;
+use super::picker::Pick;
+use super::requests::{Request, Requests};
+use super::run::{RunId, Runs};
+use crate::peer::PeerKey;
+use crate::wire::RequestId;
+
+/// The tables of a fetch.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    pub(super) runs: Runs,
+    pub(super) requests: Requests,
+    pub(super) peers: Peers,
+}
+
+impl Ledger {
+    /// Opens a request for what was picked for `key`.
+    pub(super) fn open(&mut self, now: Instant, key: PeerKey, pick: &Pick) -> (RequestId, RunId) {
+        let id = self.requests.open(Request {
+            peer: key,
+            run: pick.run,
+            ranges: pick.ranges.clone(),
+        });
+        let wanted = self.runs.at_mut(pick.run).expect("picked from the table");
+        wanted.requests.push(id);
+        let run = wanted.run.id;
+        let peer = self.peers.at_mut(&key).expect("picked for a neighbour");
+        peer.ask(now, pick.ranges.total_bytes());
+        self.refresh(pick.run);
+        (id, run)
+    }
+
+    /// Closes a request; what had not come is free again.
+    pub(super) fn close(&mut self, id: RequestId) -> Option<Request> {
+        let request = self.requests.close(id)?;
+        if let Some(peer) = self.peers.at_mut(&request.peer) {
+            peer.close(request.ranges.total_bytes());
+        }
+        if let Some(wanted) = self.runs.at_mut(request.run) {
+            wanted.requests.retain(|open| *open != id);
+        }
+        self.refresh(request.run);
+        Some(request)
+    }
+
+    /// Closes a request if it is `key`'s.
+    pub(super) fn close_of(&mut self, key: PeerKey, id: RequestId) -> Option<Request> {
+        let theirs = self.requests.at(id)?.peer == key;
+        theirs.then(|| self.close(id))?
+    }
+
+    /// Expects `range` no longer from a request.
+    pub(super) fn expect_no_longer(&mut self, id: RequestId, range: Range<u64>) {
+        let bytes = self.requests.take(id, range);
+        let key = self.requests.at(id).map(|request| request.peer);
+        if let Some(peer) = key.and_then(|key| self.peers.at_mut(&key)) {
+            peer.expected_bytes -= bytes;
+        }
+    }
+
+    /// The open requests to a peer.
+    pub(super) fn requests_of(&self, key: PeerKey) -> Vec<RequestId> {
+        let theirs = self.requests.iter().filter(|(_, r)| r.peer == key);
+        theirs.map(|(id, _)| id).collect()
+    }
+
+    /// Works out anew what of a run is free.
+    pub(super) fn refresh(&mut self, start: u64) {
+        let answers = |r: &Request| self.peers.at(&r.peer).is_some_and(|peer| !peer.stalled);
+        self.runs.refresh(start, &self.requests, answers);
+    }
+
+    /// The same for all runs that a peer was asked for.
+    pub(super) fn refresh_all(&mut self, key: PeerKey) {
+        for id in self.requests_of(key) {
+            let run = self.requests.at(id).map(|request| request.run);
+            run.into_iter().for_each(|start| self.refresh(start));
+        }
+    }
+
+    /// Counts how many peers offer some of the run.
+    pub(super) fn count_offers(&mut self, start: u64) {
+        if let Some(wanted) = self.runs.at_mut(start) {
+            wanted.count_offers(&self.peers);
+        }
+    }
+
+    /// The same for all runs.
+    pub(super) fn count_all_offers(&mut self) {
+        for wanted in self.runs.iter_mut() {
+            wanted.count_offers(&self.peers);
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! The neighbours of a fetch.
+//!
+//! Owns: what each offers, how it does, and which to keep when there are too many. Refuses:
+//! to know runs; it counts bytes and requests.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use super::config::FetchConfig;
+use super::events::Distance;
+use super::window::Pace;
+use crate::have::RangeSet;
+use crate::peer::PeerKey;
+use crate::wire::limits::{BUSY_RETRY_MS_MAX, REQUESTS_OPEN_MAX, RUN_BYTES_MAX};
+
+/// So many requests are opened however small the window, so that the next answer begins
+/// when one ends.
+const REQUESTS_MIN: usize = 2;
+/// A peer whose work was taken back is not asked again for so long.
+const REST_AFTER_STALL: Duration = Duration::from_secs(10);
+
+/// One neighbour.
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) key: PeerKey,
+    pub(super) distance: Distance,
+    pub(super) offered: RangeSet,
+    pub(super) pace: Pace,
+    /// Requests that are open, and what is still expected from them.
+    pub(super) requests: usize,
+    pub(super) expected_bytes: u64,
+    /// Open requests that it takes before it says busy, as far as is known.
+    requests_max: usize,
+    /// Not to be asked before.
+    pub(super) rest_until: Option<Instant>,
+    /// When something came from it, or it was first asked after a pause.
+    pub(super) heard: Instant,
+    pub(super) stalled: bool,
+}
+
+impl Peer {
+    pub(super) fn new(now: Instant, key: PeerKey, distance: Distance, offered: RangeSet) -> Self {
+        Self {
+            key,
+            distance,
+            offered,
+            pace: Pace::new(now),
+            requests: 0,
+            expected_bytes: 0,
+            requests_max: REQUESTS_OPEN_MAX,
+            rest_until: None,
+            heard: now,
+            stalled: false,
+        }
+    }
+
+    /// Whether it can be asked at all.
+    pub(super) fn is_live(&self, now: Instant) -> bool {
+        !self.stalled && self.rest_until.is_none_or(|until| until <= now)
+    }
+
+    /// Whether it may be asked for more. For a reader who waits, for one run more.
+    pub(super) fn has_room(&self, now: Instant, config: &FetchConfig, urgent: bool) -> bool {
+        let more = u64::from(urgent);
+        let window = self.pace.window(config) + more * RUN_BYTES_MAX;
+        let requests_max = (self.requests_max + more as usize).min(REQUESTS_OPEN_MAX);
+        let below = self.requests < REQUESTS_MIN || self.expected_bytes < window;
+        self.is_live(now) && self.requests < requests_max && below
+    }
+
+    pub(super) fn ask(&mut self, now: Instant, bytes: u64) {
+        if self.requests == 0 {
+            self.heard = now;
+            self.pace.start(now);
+        }
+        self.requests += 1;
+        self.expected_bytes += bytes;
+    }
+
+    /// A request of it is over; `bytes` of it never came.
+    pub(super) fn close(&mut self, bytes: u64) {
+        self.requests -= 1;
+        self.expected_bytes -= bytes;
+    }
+
+    /// It answered one to the end: it takes one more.
+    pub(super) fn praise(&mut self) {
+        self.requests_max = (self.requests_max + 1).min(REQUESTS_OPEN_MAX);
+    }
+
+    /// It turned a request down.
+    pub(super) fn excuse(&mut self, now: Instant, retry: Duration) {
+        self.requests_max = self.requests.max(1);
+        let longest = Duration::from_millis(BUSY_RETRY_MS_MAX.into());
+        self.rest_until = Some(now + retry.min(longest));
+    }
+
+    /// Another peer took over what was asked of it.
+    pub(super) fn rest(&mut self, now: Instant) {
+        self.stalled = false;
+        self.rest_until = Some(now + REST_AFTER_STALL);
+    }
+
+    /// When its silence becomes a stall.
+    pub(super) fn stalls_at(&self, config: &FetchConfig) -> Option<Instant> {
+        let waited_for = self.requests > 0 && !self.stalled;
+        waited_for.then(|| self.heard + self.pace.patience(config))
+    }
+
+    /// Nearer, answering and faster peers are worth more.
+    fn worth(&self) -> (std::cmp::Reverse<Distance>, bool, u64) {
+        let rate = self.pace.rate().map_or(u64::MAX, |rate| rate as u64);
+        (std::cmp::Reverse(self.distance), !self.stalled, rate)
+    }
+
+    /// Whether it keeps what it offers from `other`: it is nearer, and not known to be
+    /// slower.
+    pub(super) fn goes_before(&self, other: &Peer) -> bool {
+        let slower = match (self.pace.rate(), other.pace.rate()) {
+            (Some(mine), Some(theirs)) => mine < theirs,
+            _ => false,
+        };
+        self.distance < other.distance && !slower
+    }
+}
+
+/// All neighbours.
+#[derive(Debug, Default)]
+pub(super) struct Peers {
+    by_key: BTreeMap<PeerKey, Peer>,
+}
+
+impl Peers {
+    pub(super) fn len(&self) -> usize {
+        self.by_key.len()
+    }
+
+    pub(super) fn at(&self, key: &PeerKey) -> Option<&Peer> {
+        self.by_key.get(key)
+    }
+
+    pub(super) fn at_mut(&mut self, key: &PeerKey) -> Option<&mut Peer> {
+        self.by_key.get_mut(key)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Peer> {
+        self.by_key.values()
+    }
+
+    pub(super) fn insert(&mut self, peer: Peer) {
+        self.by_key.insert(peer.key, peer);
+    }
+
+    pub(super) fn remove(&mut self, key: &PeerKey) -> Option<Peer> {
+        self.by_key.remove(key)
+    }
+
+    /// The neighbour to give up for a newcomer at `distance`: the worst, if it is farther.
+    pub(super) fn worse_than(&self, distance: Distance) -> Option<PeerKey> {
+        let worst = self.by_key.values().min_by_key(|peer| peer.worth())?;
+        (worst.distance > distance || worst.stalled).then_some(worst.key)
+    }
+
+    /// Who is asked first: near before far, then fast before slow.
+    pub(super) fn by_preference(&self) -> Vec<PeerKey> {
+        let mut peers: Vec<_> = self.by_key.values().collect();
+        peers.sort_by_key(|peer| std::cmp::Reverse(peer.worth()));
+        peers.into_iter().map(|peer| peer.key).collect()
+    }
+}

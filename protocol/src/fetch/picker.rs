@@ -1,0 +1,152 @@
+//! Which part of which run to ask of a given peer.
+//!
+//! Owns: the order of preference, and the rule for asking twice at the end. Refuses: to
+//! change anything; it looks at the tables and answers.
+
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use super::peers::{Peer, Peers};
+use super::quarantine::Quarantine;
+use super::requests::{Request, Requests};
+use super::run::{Runs, WantedRun};
+use crate::have::RangeSet;
+use crate::wire::limits::RUN_RANGES_MAX;
+
+/// Asking twice must save at least this much time.
+const RESCUE_MIN: Duration = Duration::from_millis(100);
+/// The most peers that are asked for the same bytes.
+const COPIES_MAX: usize = 2;
+
+/// What the picker looks at.
+pub(super) struct Picker<'a> {
+    pub(super) now: Instant,
+    pub(super) runs: &'a Runs,
+    pub(super) requests: &'a Requests,
+    pub(super) peers: &'a Peers,
+    pub(super) quarantine: &'a Quarantine,
+    /// What readers wait for, in their order.
+    pub(super) urgent: &'a [Range<u64>],
+}
+
+/// What to ask for.
+#[derive(Debug)]
+pub(super) struct Pick {
+    /// First position of the run.
+    pub(super) run: u64,
+    pub(super) ranges: RangeSet,
+    pub(super) urgent: bool,
+}
+
+impl Picker<'_> {
+    /// What a reader waits for and `peer` offers.
+    pub(super) fn urgent(&self, peer: &Peer) -> Option<Pick> {
+        let mut runs = self.urgent.iter().flat_map(|range| {
+            let mut starts: Vec<_> = self.runs.overlapping(range.clone()).collect();
+            starts.reverse();
+            starts
+        });
+        runs.find_map(|start| {
+            let ranges = self.askable(peer, self.runs.at(start)?);
+            (!ranges.is_empty()).then(|| pick(start, ranges, true))
+        })
+    }
+
+    /// The best run that is free and that `peer` offers.
+    pub(super) fn best(&self, peer: &Peer) -> Option<Pick> {
+        if self.peers.len() == 1 {
+            return self.runs.free().find_map(|wanted| self.offer(peer, wanted));
+        }
+        let mut runs: Vec<_> = self.runs.free().collect();
+        runs.sort_unstable_by_key(|wanted| (wanted.rarity, wanted.tie));
+        runs.into_iter().find_map(|wanted| self.offer(peer, wanted))
+    }
+
+    fn offer(&self, peer: &Peer, wanted: &WantedRun) -> Option<Pick> {
+        let ranges = self.askable(peer, wanted);
+        (!ranges.is_empty()).then(|| pick(wanted.run.start, ranges, false))
+    }
+
+    /// What of a run can be asked of `peer`: free, on offer, not found wrong before, and
+    /// not a nearer peer's to deliver.
+    fn askable(&self, peer: &Peer, wanted: &WantedRun) -> RangeSet {
+        let offered = peer.offered.within(wanted.run.range()).next();
+        if wanted.free.is_empty() || offered.is_none() {
+            return RangeSet::new();
+        }
+        let mut ranges = self.trusted(peer, &wanted.free);
+        let nearer = self.peers.iter().filter(|other| other.goes_before(peer));
+        for other in nearer.filter(|other| other.is_live(self.now)) {
+            if ranges.is_empty() {
+                break;
+            }
+            ranges = ranges.subtract(&self.trusted(other, &ranges));
+        }
+        ranges
+    }
+
+    /// What of `ranges` a peer offers and did not send wrong before.
+    pub(super) fn trusted(&self, peer: &Peer, ranges: &RangeSet) -> RangeSet {
+        let offered = ranges.intersect(&peer.offered);
+        match self.quarantine.of(&peer.key) {
+            bad if bad.is_empty() => offered,
+            bad => offered.subtract(bad),
+        }
+    }
+
+    /// What to ask of `peer` although another was asked, because that one will take longer:
+    /// the last request of whoever needs the most time.
+    pub(super) fn rescue(&self, peer: &Peer) -> Option<Pick> {
+        let late = |(_, request): &(_, &Request)| {
+            let holder = self.peers.at(&request.peer)?;
+            holder.pace.time_for(holder.expected_bytes)
+        };
+        self.requests
+            .iter()
+            .filter(|(_, request)| request.peer != peer.key)
+            .filter_map(|entry| Some((late(&entry)?, entry)))
+            .filter_map(|(late, (id, request))| {
+                let wanted = self.runs.at(request.run)?;
+                let ranges = self.trusted(peer, &request.ranges);
+                let time = peer
+                    .pace
+                    .time_for(peer.expected_bytes + ranges.total_bytes())?;
+                let helps = time + time / 2 + RESCUE_MIN < late;
+                let alone = self.copies(peer, wanted, &ranges) < COPIES_MAX;
+                (helps && alone && !ranges.is_empty()).then_some((late, id, request.run, ranges))
+            })
+            .max_by_key(|(late, id, ..)| (*late, *id))
+            .map(|(_, _, run, ranges)| pick(run, ranges, false))
+    }
+
+    /// How many peers were asked for some of `ranges`; too many if `peer` is one of them.
+    fn copies(&self, peer: &Peer, wanted: &WantedRun, ranges: &RangeSet) -> usize {
+        let open = wanted
+            .requests
+            .iter()
+            .filter_map(|id| self.requests.at(*id));
+        let holders = open.filter(|request| !request.ranges.intersect(ranges).is_empty());
+        holders
+            .map(|request| {
+                if request.peer == peer.key {
+                    COPIES_MAX
+                } else {
+                    1
+                }
+            })
+            .sum()
+    }
+}
+
+/// A request names a bounded number of ranges; the rest is asked for next time.
+fn pick(run: u64, ranges: RangeSet, urgent: bool) -> Pick {
+    let ranges = match ranges.range_count() {
+        0..=RUN_RANGES_MAX => ranges,
+        _ => ranges.iter().take(RUN_RANGES_MAX).collect(),
+    };
+    Pick {
+        run,
+        ranges,
+        urgent,
+    }
+}

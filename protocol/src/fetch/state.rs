@@ -1,0 +1,46 @@
+//! What to tell whoever watches.
+//!
+//! Owns: the reading of the tables into one [`State`]. Refuses: to change them.
+
+use std::time::Instant;
+
+use super::events::{State, Waiting};
+use super::ledger::Ledger;
+use crate::have::RangeSet;
+
+impl Ledger {
+    /// How the fetch is going.
+    pub(super) fn state(&self, now: Instant) -> State {
+        if self.runs.is_empty() {
+            return State::Idle;
+        }
+        if self.peers.iter().any(|p| p.requests > 0 && !p.stalled) {
+            return State::Fetching;
+        }
+        State::Waiting(self.waiting(now))
+    }
+
+    fn waiting(&self, now: Instant) -> Waiting {
+        let silent = self.peers.iter().filter(|peer| peer.requests > 0);
+        if let Some(peer) = silent.min_by_key(|peer| peer.heard) {
+            let (peer, since) = (peer.key, peer.heard);
+            return Waiting::SilentPeer { peer, since };
+        }
+        if self.peers.len() == 0 {
+            return Waiting::Peer;
+        }
+        let resting = self.peers.iter().filter(|peer| !peer.is_live(now));
+        if let Some(until) = resting.filter_map(|peer| peer.rest_until).min() {
+            return Waiting::BusyPeer { until };
+        }
+        let missing: RangeSet = self.runs.iter().flat_map(|w| w.missing.iter()).collect();
+        let peers = self.peers.iter();
+        let unoffered = peers.fold(missing.clone(), |left, peer| left.subtract(&peer.offered));
+        if unoffered.is_empty() {
+            let bytes = missing.total_bytes();
+            return Waiting::IntactCopy { bytes };
+        }
+        let bytes = unoffered.total_bytes();
+        Waiting::Offer { bytes }
+    }
+}

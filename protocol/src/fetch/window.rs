@@ -1,0 +1,104 @@
+//! How fast a peer is, and how much to have asked of it.
+//!
+//! Owns: the measured rate and round trip of one peer. Refuses: to know what it delivers.
+
+use std::time::{Duration, Instant};
+
+use super::config::FetchConfig;
+use crate::wire::limits::FRAME_PAYLOAD_BYTES_MAX;
+
+/// The rate is looked at no more often than this.
+const SAMPLE: Duration = Duration::from_millis(200);
+/// How much a new sample counts against what was measured before.
+const SAMPLE_WEIGHT: f64 = 0.3;
+/// Until the round trip is measured.
+const ROUND_TRIP_ASSUMED: Duration = Duration::from_millis(20);
+/// No peer is waited for longer than this, however slow it was before.
+const STALL_MAX: Duration = Duration::from_secs(30);
+
+/// The pace of one peer.
+#[derive(Debug)]
+pub(super) struct Pace {
+    rate: Option<f64>,
+    round_trip: Option<Duration>,
+    /// Bytes since `since`.
+    bytes: u64,
+    since: Instant,
+}
+
+impl Pace {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            rate: None,
+            round_trip: None,
+            bytes: 0,
+            since: now,
+        }
+    }
+
+    /// Bytes per second, once some were delivered.
+    pub(super) fn rate(&self) -> Option<f64> {
+        self.rate
+    }
+
+    /// The peer had nothing to do until now: that time says nothing about it.
+    pub(super) fn start(&mut self, now: Instant) {
+        self.bytes = 0;
+        self.since = now;
+    }
+
+    pub(super) fn deliver(&mut self, now: Instant, bytes: u64) {
+        self.bytes += bytes;
+        let time = now.saturating_duration_since(self.since);
+        if time < SAMPLE {
+            return;
+        }
+        let sample = self.bytes as f64 / time.as_secs_f64();
+        self.rate = Some(match self.rate {
+            Some(rate) => rate + SAMPLE_WEIGHT * (sample - rate),
+            None => sample,
+        });
+        self.start(now);
+    }
+
+    /// The peer stalled: it is worth half of what it was.
+    pub(super) fn stall(&mut self) {
+        self.rate = self.rate.map(|rate| rate / 2.0);
+    }
+
+    pub(super) fn measure_round_trip(&mut self, time: Duration) {
+        self.round_trip = Some(match self.round_trip {
+            Some(old) => (old * 7 + time) / 8,
+            None => time,
+        });
+    }
+
+    fn round_trip(&self) -> Duration {
+        self.round_trip.unwrap_or(ROUND_TRIP_ASSUMED)
+    }
+
+    /// How many bytes to have asked of the peer at once: what it delivers in two round
+    /// trips and some slack, so that its pipe never runs dry.
+    pub(super) fn window(&self, config: &FetchConfig) -> u64 {
+        let Some(rate) = self.rate else {
+            return config.window_bytes_initial;
+        };
+        let time = 2 * self.round_trip() + config.window_slack;
+        ((rate * time.as_secs_f64()) as u64).min(config.window_bytes_max)
+    }
+
+    /// How long the peer would take for `bytes`, if that is known.
+    pub(super) fn time_for(&self, bytes: u64) -> Option<Duration> {
+        let rate = self.rate.filter(|rate| *rate >= 1.0)?;
+        Some(self.round_trip() + Duration::from_secs_f64(bytes as f64 / rate))
+    }
+
+    /// How long silence is no sign of a stall: a frame of a slow peer takes its time.
+    pub(super) fn patience(&self, config: &FetchConfig) -> Duration {
+        let frame = self
+            .time_for(FRAME_PAYLOAD_BYTES_MAX as u64)
+            .unwrap_or_default();
+        let patience = config.stall.max(4 * self.round_trip()).max(3 * frame);
+        patience.min(STALL_MAX.max(config.stall))
+    }
+}
