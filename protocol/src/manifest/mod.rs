@@ -4,8 +4,10 @@
 //! bytes). Refuses: owners, times, xattrs and setuid, which differ between machines that
 //! hold the same data.
 
+mod content;
 mod cursor;
 
+pub use content::ContentBuilder;
 pub use cursor::{SnapshotCursor, Step, missing};
 
 use std::fmt;
@@ -14,6 +16,7 @@ use bincode::{Decode, Encode};
 
 use crate::codec;
 use crate::id::{ChunkId, PageId};
+use crate::paged_list::ChunkRef;
 use crate::path::ManifestPath;
 
 /// The longest symlink target, in bytes: what Linux takes.
@@ -66,6 +69,21 @@ impl Entry {
         match self.kind {
             EntryKind::File { size, .. } => size,
             EntryKind::Symlink { .. } | EntryKind::EmptyDirectory => 0,
+        }
+    }
+
+    /// The only chunk of the file, if it has just one.
+    pub fn lone_chunk(&self) -> Option<ChunkRef> {
+        match self.kind {
+            EntryKind::File {
+                size,
+                content: Content::Chunk(id),
+                ..
+            } => Some(ChunkRef {
+                id,
+                length: u32::try_from(size).ok()?,
+            }),
+            _ => None,
         }
     }
 }

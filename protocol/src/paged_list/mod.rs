@@ -7,21 +7,26 @@
 //!
 //! Level 0 pages hold items; a page of level n holds the ids, counts and sums of pages of
 //! level n − 1. Where a page ends follows from the keys of its items alone (see
-//! [`builder`]), so equal stretches of two lists share their pages. Whatever is read is
-//! checked against what its parent said, and a lie is an error (see [`page`]).
+//! `builder`), so equal stretches of two lists share their pages. Whatever is read is
+//! checked against what its parent said, and a lie is an error (see `page`).
 
-pub mod builder;
-pub mod cursor;
-pub mod diff;
-pub mod item;
-pub mod missing;
-pub mod page;
-pub mod source;
+mod builder;
+mod cursor;
+mod diff;
+mod item;
+mod missing;
+mod page;
+mod source;
+mod walk;
+
+#[cfg(test)]
+mod tests;
 
 pub use builder::{BuildError, Builder, Root};
 pub use cursor::Cursor;
-pub use diff::{Change, diff};
+pub use diff::{Change, Diff};
 pub use item::{ChunkRef, Item, ItemError, ListKind, Placed};
+pub(crate) use missing::Frontier;
 pub use missing::missing;
-pub use page::{PAGE_BYTES_MAX, PageError};
+pub use page::{LEVELS_MAX, PAGE_BYTES_MAX, PAGE_ITEMS_MAX, PageError};
 pub use source::{MemoryPages, PageSource, ReadError};

@@ -17,6 +17,11 @@ pub trait PageSource {
 
     /// The bytes of the page with this id; nothing if it is not held.
     fn page(&self, id: &PageId) -> Result<Option<Arc<[u8]>>, Self::Error>;
+
+    /// Whether the page is held; a source that can tell without reading it should.
+    fn holds(&self, id: &PageId) -> Result<bool, Self::Error> {
+        Ok(self.page(id)?.is_some())
+    }
 }
 
 impl<S: PageSource + ?Sized> PageSource for &S {
@@ -25,6 +30,10 @@ impl<S: PageSource + ?Sized> PageSource for &S {
     fn page(&self, id: &PageId) -> Result<Option<Arc<[u8]>>, Self::Error> {
         (**self).page(id)
     }
+
+    fn holds(&self, id: &PageId) -> Result<bool, S::Error> {
+        (**self).holds(id)
+    }
 }
 
 impl<S: PageSource + ?Sized> PageSource for Arc<S> {
@@ -32,6 +41,10 @@ impl<S: PageSource + ?Sized> PageSource for Arc<S> {
 
     fn page(&self, id: &PageId) -> Result<Option<Arc<[u8]>>, Self::Error> {
         (**self).page(id)
+    }
+
+    fn holds(&self, id: &PageId) -> Result<bool, S::Error> {
+        (**self).holds(id)
     }
 }
 
@@ -95,5 +108,9 @@ impl PageSource for MemoryPages {
 
     fn page(&self, id: &PageId) -> Result<Option<Arc<[u8]>>, Infallible> {
         Ok(self.0.get(id).cloned())
+    }
+
+    fn holds(&self, id: &PageId) -> Result<bool, Infallible> {
+        Ok(self.0.contains_key(id))
     }
 }
