@@ -1,0 +1,94 @@
+//! How a node behaves: one typed struct, from defaults, a file, the environment and flags.
+//!
+//! Owns: keys, their defaults and meaning, and where each value came from. Refuses: keys it
+//! does not know, wherever they stand.
+
+mod load;
+mod units;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::api::{ApiError, ErrorKind};
+pub use load::{Loaded, Origin, Setting};
+pub use units::{ByteSize, Span};
+
+/// Declares the struct and its table of keys together, so that a key cannot miss its default
+/// or its documentation.
+macro_rules! config {
+    ($($(#[doc = $doc:literal])+ $(#[serde $serde:tt])? $key:ident: $type:ty = $default:expr;)+) => {
+        /// How a node behaves. The fields' docs are what `shoal config show` prints.
+        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        pub struct Config {
+            $($(#[doc = $doc])+ $(#[serde $serde])? pub $key: $type,)+
+        }
+
+        impl Default for Config {
+            fn default() -> Self {
+                Self { $($key: $default,)+ }
+            }
+        }
+
+        /// Every key with its documentation, in order.
+        pub(crate) const KEYS: &[(&str, &str)] = &[
+            $((stringify!($key), concat!($($doc),+)),)+
+        ];
+    };
+}
+
+config! {
+    /// Addresses and ports where other nodes reach this one, such as `0.0.0.0:4747`. Empty:
+    /// all interfaces, port 4747 under `up` and any free port for the length of a command.
+    #[serde(deserialize_with = "load::list")]
+    listen: Vec<SocketAddr> = Vec::new();
+
+    /// `host:port` or `host` that tickets name instead of what the interfaces say: a name in
+    /// DNS, the outside of a port forwarding. Empty: the addresses of all interfaces except
+    /// those of containers.
+    #[serde(deserialize_with = "load::list")]
+    advertise: Vec<String> = Vec::new();
+
+    /// How long a ticket is good for when `share` does not say.
+    share_expires: Span = Span::hours(24);
+
+    /// Memory for the index's cache. More helps stores of many millions of chunks.
+    index_cache: ByteSize = ByteSize::mib(32);
+
+    /// Where a new pack file begins. Larger packs are fewer files to keep and longer to scan.
+    pack_size: ByteSize = ByteSize::mib(1024);
+
+    /// Connections served at once. Each costs up to about 2 MiB while it is busy, 100 KiB
+    /// while it is not.
+    connections_max: u32 = 256;
+
+    /// Runs sent at once, over all peers. Each costs about 2 MiB. Few are faster than many:
+    /// they are whole, and can be handed on, sooner.
+    uploads_max: u32 = 8;
+
+    /// What is logged to stderr: a level (`warn`), or targets with levels
+    /// (`shoal_node=debug`). Tickets and secrets never are.
+    log: String = "warn".to_owned();
+}
+
+/// The home to use when neither `--home` nor `SHOAL_HOME` says: `$XDG_DATA_HOME/shoal`, else
+/// `~/.local/share/shoal`.
+pub fn default_home() -> Result<PathBuf, ApiError> {
+    let absolute = |name: &str| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    absolute("XDG_DATA_HOME")
+        .or_else(|| Some(absolute("HOME")?.join(".local/share")))
+        .map(|data| data.join("shoal"))
+        .ok_or_else(|| {
+            ApiError::new(
+                ErrorKind::Usage,
+                "there is no home directory to keep a store in",
+            )
+            .hint("set SHOAL_HOME to a directory")
+        })
+}
