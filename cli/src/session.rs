@@ -1,0 +1,303 @@
+//! One command's stay at a node: the connection, the console, and Ctrl-C.
+//!
+//! Owns: reaching the node, carrying an operation's events to the console, leaving in good
+//! order. Refuses: what a command asks for and what it makes of the answer.
+
+use std::io::Read;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use shoal_node::api::{Client, ConnectMode, Event, Events, Progress, What};
+use shoal_node::config::{Config, Loaded, default_home};
+
+use crate::args::Global;
+use crate::error::{Code, Failure};
+use crate::interrupt::Interrupt;
+use crate::ui::{Console, format};
+
+/// How often the display is brought up to date while nothing is heard.
+const TICK: Duration = Duration::from_millis(100);
+/// What is read from stdin for a ticket, at most.
+const TICKET_BYTES_MAX: u64 = 64 * 1024;
+
+/// What every command is given.
+#[derive(Debug)]
+pub struct Context {
+    /// The options that all commands share.
+    pub global: Global,
+    /// Where it speaks to the user.
+    pub console: Console,
+    /// Ctrl-C.
+    pub interrupt: Interrupt,
+}
+
+impl Context {
+    /// The home of the store: the flag or `SHOAL_HOME`, else the default; absolute.
+    pub fn home(&self) -> Result<PathBuf, Failure> {
+        match &self.global.home {
+            Some(home) => std::path::absolute(home)
+                .map_err(|error| Failure::io("cannot find the working directory", &error)),
+            None => Ok(default_home()?),
+        }
+    }
+
+    /// The settings of this home, with what the flags say.
+    pub fn config(&self) -> Result<Loaded, Failure> {
+        Ok(Config::load(&self.home()?, &self.global.settings)?)
+    }
+
+    /// Does `work` at the node of this home: the one that runs, else this process becomes it
+    /// for as long as that takes.
+    pub async fn at_node(
+        self,
+        work: impl AsyncFnOnce(&mut Session) -> Result<Code, Failure>,
+    ) -> Result<Code, Failure> {
+        let home = self.home()?;
+        let config = self.config()?.config;
+        self.visit(home, ConnectMode::OrEmbed(Box::new(config)), work)
+            .await
+    }
+
+    /// Does `work` at the node of this home, if one runs.
+    pub async fn at_running_node(
+        self,
+        work: impl AsyncFnOnce(&mut Session) -> Result<Code, Failure>,
+    ) -> Result<Code, Failure> {
+        let home = self.home()?;
+        self.visit(home, ConnectMode::Running, work).await
+    }
+
+    async fn visit(
+        mut self,
+        home: PathBuf,
+        mode: ConnectMode,
+        work: impl AsyncFnOnce(&mut Session) -> Result<Code, Failure>,
+    ) -> Result<Code, Failure> {
+        let client = tokio::select! {
+            client = Client::connect(&home, mode) => client?,
+            () = self.interrupt.wait() => return Err(interrupted("stopped")),
+        };
+        let mut session = Session {
+            client,
+            console: self.console,
+            json: self.global.json,
+            interrupt: self.interrupt,
+            last: Progress::default(),
+        };
+        let result = work(&mut session).await;
+        session.finish(result).await
+    }
+
+    /// What `text` names, `-` being a ticket on stdin.
+    pub async fn what(&mut self, text: &str) -> Result<What, Failure> {
+        if text != "-" {
+            return here(text);
+        }
+        let ticket = tokio::select! {
+            ticket = tokio::task::spawn_blocking(read_ticket) => ticket,
+            () = self.interrupt.wait() => return Err(interrupted("stopped before there was a ticket")),
+        };
+        let ticket = ticket.map_err(|_| Failure::error("reading stdin failed"))??;
+        here(&ticket)
+    }
+}
+
+/// Where this process runs: what relative paths are relative to.
+pub fn working_dir() -> Result<PathBuf, Failure> {
+    std::env::current_dir()
+        .map_err(|error| Failure::io("cannot find the working directory", &error))
+}
+
+/// What `text` names when typed in this folder.
+pub fn here(text: &str) -> Result<What, Failure> {
+    Ok(What {
+        text: text.to_owned(),
+        cwd: working_dir()?,
+    })
+}
+
+/// `what` and a path inside it, as one word.
+pub fn inside(what: &str, path: Option<&str>) -> String {
+    match path
+        .map(|path| path.trim_matches('/'))
+        .filter(|path| !path.is_empty())
+    {
+        None => what.to_owned(),
+        Some(path) if what.contains(':') => format!("{}/{path}", what.trim_end_matches('/')),
+        Some(path) => format!("{what}:{path}"),
+    }
+}
+
+/// What a thing is called in a sentence. Tickets are secrets and are never shown.
+pub fn subject(text: &str) -> String {
+    if text.trim_start().starts_with("shoal1") {
+        return "the ticket's artifact".to_owned();
+    }
+    let trimmed = text.trim_end_matches('/');
+    let last = match trimmed
+        .strip_prefix("./")
+        .or_else(|| trimmed.strip_prefix('/'))
+    {
+        Some(path) => path.rsplit('/').next().unwrap_or(path),
+        None => trimmed,
+    };
+    format::name(format::short_id(if last.is_empty() { text } else { last }))
+}
+
+/// A connection to a node.
+#[derive(Debug)]
+pub struct Session {
+    /// The node.
+    pub client: Client,
+    /// Where the command speaks to the user.
+    pub console: Console,
+    /// Whether answers are JSON.
+    pub json: bool,
+    interrupt: Interrupt,
+    last: Progress,
+}
+
+impl Session {
+    /// Reads a long operation to its end, showing how far it is, and gives each item to
+    /// `item` as it comes. Ctrl-C cancels it.
+    pub async fn follow<D, I>(
+        &mut self,
+        mut events: Events<D, I>,
+        mut item: impl FnMut(&mut Console, I) -> Result<(), Failure>,
+    ) -> Result<D, Failure>
+    where
+        D: DeserializeOwned,
+        I: DeserializeOwned,
+    {
+        let mut tick = tokio::time::interval(TICK);
+        let result = loop {
+            tokio::select! {
+                event = events.next() => match event {
+                    Some(Ok(Event::Progress(progress))) => self.console.progress(progress),
+                    Some(Ok(Event::Note(note))) => self.console.note(&note),
+                    Some(Ok(Event::Item(thing))) => {
+                        if let Err(failure) = item(&mut self.console, thing) {
+                            break Err(failure);
+                        }
+                    }
+                    Some(Ok(Event::Done(done))) => break Ok(done),
+                    Some(Ok(Event::Error(error))) => break Err(error.into()),
+                    Some(Err(error)) => break Err(error.into()),
+                    None => break Err(cut_off()),
+                },
+                _ = tick.tick() => self.console.tick(),
+                () = self.interrupt.wait() => {
+                    break Err(Failure::new(Code::Interrupted, self.standing()));
+                }
+            }
+        };
+        self.last = self.console.latest().cloned().unwrap_or_default();
+        self.console.end();
+        result
+    }
+
+    /// How far the operation that was followed last had come when it ended.
+    pub fn last(&self) -> &Progress {
+        &self.last
+    }
+
+    /// Waits for `next`, or for Ctrl-C.
+    pub async fn or_interrupt<T>(&mut self, next: impl Future<Output = T>) -> Result<T, Failure> {
+        tokio::select! {
+            next = next => Ok(next),
+            () = self.interrupt.wait() => Err(interrupted("stopped")),
+        }
+    }
+
+    /// Leaves the node. One that lives in this process stays until the other commands that
+    /// use it are done.
+    async fn finish(self, result: Result<Code, Failure>) -> Result<Code, Failure> {
+        let Session {
+            client,
+            console,
+            mut interrupt,
+            ..
+        } = self;
+        let notice = |others: usize| {
+            let commands = format::counted(others as u64, "other command");
+            console.say(&format!(
+                "{commands} still use this node; waiting for them (Ctrl-C ends them too)"
+            ));
+        };
+        let leaving = client.finish(notice);
+        let left = if result
+            .as_ref()
+            .is_err_and(|failure| failure.code == Code::Interrupted)
+        {
+            // A second Ctrl-C ends the process at once; see `Interrupt`.
+            leaving.await
+        } else {
+            tokio::select! {
+                left = leaving => left,
+                () = interrupt.wait() => Ok(()),
+            }
+        };
+        match (result, left) {
+            (Ok(_), Err(error)) => Err(error.into()),
+            (result, _) => result,
+        }
+    }
+
+    /// How far the operation that is interrupted now has come.
+    fn standing(&self) -> String {
+        let at = self.console.latest();
+        match at.and_then(|at| Some((at.bytes_done, at.bytes_total.filter(|total| *total > 0)?))) {
+            Some((done, total)) => format!("stopped at {}", format::percent(done, total)),
+            None => "stopped".to_owned(),
+        }
+    }
+}
+
+fn interrupted(message: &str) -> Failure {
+    Failure::new(Code::Interrupted, message)
+}
+
+fn cut_off() -> Failure {
+    Failure::error("the node ended before its answer was complete")
+        .hint("run the same command again; `shoal status` shows the node")
+}
+
+fn read_ticket() -> Result<String, Failure> {
+    let mut text = String::new();
+    std::io::stdin()
+        .lock()
+        .take(TICKET_BYTES_MAX)
+        .read_to_string(&mut text)
+        .map_err(|error| Failure::io("cannot read the ticket from stdin", &error))?;
+    match text.trim() {
+        "" => Err(Failure::usage("there is no ticket on stdin")
+            .hint("pipe one in: `shoal get - < ticket.txt`")),
+        ticket => Ok(ticket.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_inside_joins_with_what_is_there() {
+        let check = |what, path, expect| assert_eq!(inside(what, path), expect);
+        check("lab/x", None, "lab/x");
+        check("lab/x", Some("a/b"), "lab/x:a/b");
+        check("lab/x:a", Some("/b/"), "lab/x:a/b");
+        check("lab/x:a/", Some("b"), "lab/x:a/b");
+        check("lab/x", Some("/"), "lab/x");
+    }
+
+    #[test]
+    fn tickets_are_not_named() {
+        assert_eq!(subject("shoal1abcdef"), "the ticket's artifact");
+        assert_eq!(subject("./data/lab-data/"), "lab-data");
+        assert_eq!(subject("/data/x"), "x");
+        assert_eq!(subject("lab/x@v3"), "lab/x@v3");
+        assert_eq!(subject("."), ".");
+        assert_eq!(subject("snap_1f3a9c0b22d4aaaaaaaa"), "snap_1f3a9c0b22d4");
+    }
+}
