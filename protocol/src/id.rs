@@ -129,6 +129,28 @@ mod tests {
         }
     }
 
+    /// Golden: ids are the data format.
+    #[test]
+    fn the_same_bytes_have_these_ids() {
+        let texts = [
+            ChunkId::of(b"shoal").to_string(),
+            PageId::of(b"shoal").to_string(),
+            SnapshotId::of(b"shoal").to_string(),
+            VersionId::of(b"shoal").to_string(),
+            GrantId::of(b"shoal").to_string(),
+        ];
+        assert_eq!(
+            texts,
+            [
+                "chunk_86ed170f3f7aa67d8724f82063ed31e791643d20060ba22ad5fb2e77248c71e9",
+                "page_695eec9befb7e93d92a0863d0b8f494f23d78df808489af592fd1256b0f3b2be",
+                "snap_3a540ff3011f0499f3e40fc10955178680e34132ddc7a8c556ba183320db841e",
+                "ver_a58dd95e551c7c573667d4b8c7940965f2bd9d6a080d54cd75bc4e7d05fd471f",
+                "grant_02f4573133b94c0318957491f9b5b2f83a07a14e5d636a4517b213bfca9510b4",
+            ]
+        );
+    }
+
     #[test]
     fn text_round_trips_and_other_kinds_are_refused() {
         let id = SnapshotId::of(b"x");
