@@ -58,3 +58,11 @@ impl Store {
         todo!()
     }
 }
+
+pub(crate) fn losses(
+    store: &Store,
+    replaced: impl IntoIterator<Item = crate::ingest::Replaced>,
+) -> Result<Vec<HistoryLoss>, StoreError> {
+    let _ = (store, replaced.into_iter().count());
+    todo!()
+}

@@ -44,8 +44,9 @@ pub enum FileKind {
 }
 
 /// Which state of which file this is. Two equal identities are the same bytes, as far as
-/// the file system can tell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// the file system can tell. The bytes that it takes on disk do not count: they change when
+/// the file system gets round to writing it.
+#[derive(Debug, Clone, Copy)]
 pub struct FileIdentity {
     /// What the name stands for.
     pub kind: FileKind,
@@ -66,6 +67,20 @@ pub struct FileIdentity {
     /// Bytes that the file takes on disk.
     pub allocated: u64,
 }
+
+impl PartialEq for FileIdentity {
+    fn eq(&self, other: &Self) -> bool {
+        let state = |identity: &Self| {
+            let times = (identity.modified_ns, identity.changed_ns);
+            let place = (identity.device, identity.inode);
+            let rights = (identity.executable, identity.owner);
+            (identity.kind, place, identity.size, times, rights)
+        };
+        state(self) == state(other)
+    }
+}
+
+impl Eq for FileIdentity {}
 
 impl FileIdentity {
     /// Whether the file last changed long enough before `now_ns` (the time at which its

@@ -4,22 +4,29 @@
 //! live, and the memory of which files are unchanged. Refuses: to write to the source, and to
 //! record anything that it did not read in one consistent state.
 
+mod add;
+mod big;
+mod clone;
+mod cut;
+mod file;
+mod locate;
+mod names;
+mod pipeline;
+mod plan;
 mod report;
+mod room;
+mod rules;
+mod shelf;
+mod walk;
+mod work;
 
+pub(crate) use pipeline::Replaced;
 pub use report::{
     AddError, AddMode, AddRequest, AddWarning, Added, LeftOut, LeftOutReason, PATHS_NAMED_MAX,
     PathList, Unusable,
 };
 
-use crate::Store;
-use crate::progress::Progress;
-
-#[allow(clippy::todo)]
-impl Store {
-    /// Adds the folder or file at a path. When it returns, the snapshot and all that the
-    /// [mode](AddMode) promises survive a power cut.
-    pub fn add(&self, request: &AddRequest, progress: &dyn Progress) -> Result<Added, AddError> {
-        let _ = (request, progress);
-        todo!()
-    }
+/// How many threads read, cut and hash.
+pub(crate) fn workers() -> usize {
+    std::thread::available_parallelism().map_or(2, |n| n.get().clamp(1, 16))
 }
