@@ -19,7 +19,9 @@ use super::shelf::Shelf;
 use super::walk::{Walk, WalkRules, Walked, WalkedKind, walk};
 use super::work::Work;
 use super::workers;
-use crate::index::{AbsolutePath, AudienceId, Coverage, FileRow, Origin, RootId, SnapshotRow, View};
+use crate::index::{
+    AbsolutePath, AudienceId, Coverage, FileRow, Origin, RootId, SnapshotRow, View,
+};
 use crate::progress::{Phase, Progress};
 use crate::{Store, StoreError, history};
 
@@ -111,7 +113,10 @@ impl Adding<'_> {
             ..
         } = work;
         let problems = problems.into_inner();
-        if let Some(error) = problems.unwrap_or_else(PoisonError::into_inner).into_error() {
+        if let Some(error) = problems
+            .unwrap_or_else(PoisonError::into_inner)
+            .into_error()
+        {
             return Err(error);
         }
         let assembled = assembled?;
@@ -210,8 +215,13 @@ impl Adding<'_> {
     fn row(&self, snapshot: Snapshot) -> Result<SnapshotRow, StoreError> {
         let known = self.store.view().snapshot(&snapshot.id())?;
         let held_by_store = |row: &SnapshotRow| {
-            matches!(row.origin, Origin::Added { in_place: false, .. })
-                && row.held == Coverage::Complete
+            matches!(
+                row.origin,
+                Origin::Added {
+                    in_place: false,
+                    ..
+                }
+            ) && row.held == Coverage::Complete
         };
         let in_place = self.request.mode == AddMode::InPlace;
         let origin = known

@@ -78,7 +78,9 @@ impl Cutter {
         stretch: Stretch,
         pieces: &mut Vec<Piece>,
     ) -> Result<(), CutError> {
-        let Stretch { size, start, end, .. } = stretch;
+        let Stretch {
+            size, start, end, ..
+        } = stretch;
         let reach = (end + self.profile.max as u64).min(size);
         let length = usize::try_from(reach - start).expect("a segment fits memory");
         let until = usize::try_from(end - start).expect("a segment fits memory");
@@ -214,7 +216,10 @@ impl<'a> DataRanges<'a> {
                 break;
             }
             let place = offset + at as u64;
-            let length = data.end.saturating_sub(place).min((buffer.len() - at) as u64) as usize;
+            let length = data
+                .end
+                .saturating_sub(place)
+                .min((buffer.len() - at) as u64) as usize;
             let into = &mut buffer[at..at + length];
             let read = self.file.read_at(place, into).map_err(CutError::Io)?;
             if read < length || length == 0 {

@@ -101,7 +101,9 @@ impl Clutter {
         let mut current: Option<(String, usize)> = None;
         for entry in entries {
             let path = entry.path.as_str();
-            let inside = current.as_ref().is_some_and(|(dir, _)| path.starts_with(dir));
+            let inside = current
+                .as_ref()
+                .is_some_and(|(dir, _)| path.starts_with(dir));
             if !inside {
                 current = Self::open(&mut found, path);
             }

@@ -209,7 +209,8 @@ where
             }
             if self.taken < self.given && !self.arrived.contains_key(&self.taken) {
                 let outcome = outcomes.recv();
-                let (number, outcome) = outcome.expect("the threads live as long as there are tasks");
+                let (number, outcome) =
+                    outcome.expect("the threads live as long as there are tasks");
                 self.arrived.insert(number, outcome);
             }
         }
@@ -385,7 +386,8 @@ impl<'a, 'b> Assembly<'a, 'b> {
             Err(trouble) => self.work.trouble(path, trouble),
             Ok(taken) => {
                 let known = file.known.as_ref();
-                self.replaced.extend(known.and_then(|row| taken.replaces(row)));
+                self.replaced
+                    .extend(known.and_then(|row| taken.replaces(row)));
                 let path = path.clone();
                 let kind = taken.kind();
                 self.entry(&Entry { path, kind })?;
@@ -395,7 +397,10 @@ impl<'a, 'b> Assembly<'a, 'b> {
     }
 
     fn finish(self, vanished: Vec<FileRow>) -> Result<Assembled, AddError> {
-        let manifest = self.work.shelf.emitting(|emit| self.manifest.finish(emit))?;
+        let manifest = self
+            .work
+            .shelf
+            .emitting(|emit| self.manifest.finish(emit))?;
         Ok(Assembled {
             manifest,
             replaced: self.replaced,

@@ -23,7 +23,10 @@ pub(super) enum Portion {
         known: Vec<Option<FileRow>>,
     },
     /// A file that is cut by several threads.
-    Big { entry: usize, known: Option<FileRow> },
+    Big {
+        entry: usize,
+        known: Option<FileRow>,
+    },
 }
 
 /// Gives the portions in order.

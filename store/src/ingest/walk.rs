@@ -369,7 +369,8 @@ impl State {
         self.folders[job.folder].children = children;
         self.left_out_total += listing.left_out.len() as u64;
         let room = LEFT_OUT_NAMED_MAX.saturating_sub(self.left_out.len());
-        self.left_out.extend(listing.left_out.into_iter().take(room));
+        self.left_out
+            .extend(listing.left_out.into_iter().take(room));
         for path in listing.special {
             self.special.get_or_insert((path, 0)).1 += 1;
         }

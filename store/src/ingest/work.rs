@@ -162,8 +162,7 @@ impl Work<'_> {
     /// Tells that a file is read again.
     pub(super) fn again(&self, path: &ManifestPath, attempt: u32) {
         let path = self.absolute(path);
-        self.progress
-            .note(Note::ChangedWhileRead { path, attempt });
+        self.progress.note(Note::ChangedWhileRead { path, attempt });
     }
 
     /// Opens a file of the source.
