@@ -2,7 +2,7 @@
 //!
 //! Owns: what the first one and the second one mean. The first asks the command to stop in
 //! good order; the second ends the process at once, which is safe, only less tidy. Refuses:
-//! what stopping means for a command.
+//! what stopping means for a command, and SIGHUP, which `nohup` has a say in.
 
 use std::io;
 
@@ -23,13 +23,11 @@ impl Interrupt {
         let (asked, receiver) = watch::channel(false);
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
-        let mut hang_up = signal(SignalKind::hangup())?;
         tokio::spawn(async move {
             loop {
                 tokio::select! {
                     _ = interrupt.recv() => {}
                     _ = terminate.recv() => {}
-                    _ = hang_up.recv() => {}
                 }
                 if asked.send_replace(true) {
                     std::process::exit(Code::Interrupted as i32);
@@ -45,5 +43,10 @@ impl Interrupt {
             // Nobody listens any more, so nobody will ask.
             std::future::pending::<()>().await;
         }
+    }
+
+    /// Whether the user has asked to stop.
+    pub fn is_asked(&self) -> bool {
+        *self.asked.borrow()
     }
 }

@@ -11,6 +11,8 @@ use serde::de::DeserializeOwned;
 use shoal_node::api::{Client, ConnectMode, Event, Events, Progress, What};
 use shoal_node::config::{Config, Loaded, default_home};
 
+use shoal_protocol::access::ticket::Ticket;
+
 use crate::args::Global;
 use crate::error::{Code, Failure};
 use crate::interrupt::Interrupt;
@@ -129,10 +131,13 @@ pub fn inside(what: &str, path: Option<&str>) -> String {
     }
 }
 
-/// What a thing is called in a sentence. Tickets are secrets and are never shown.
+/// What a thing is called in a sentence. Tickets are secrets and are never shown, only the
+/// name that stands in them.
 pub fn subject(text: &str) -> String {
     if text.trim_start().starts_with("shoal1") {
-        return "the ticket's artifact".to_owned();
+        let ticket = Ticket::from_text(text.trim()).ok();
+        let name = ticket.as_ref().and_then(Ticket::name);
+        return name.map_or_else(|| "what the ticket names".to_owned(), format::name);
     }
     let trimmed = text.trim_end_matches('/');
     let last = match trimmed
@@ -226,11 +231,8 @@ impl Session {
             ));
         };
         let leaving = client.finish(notice);
-        let left = if result
-            .as_ref()
-            .is_err_and(|failure| failure.code == Code::Interrupted)
-        {
-            // A second Ctrl-C ends the process at once; see `Interrupt`.
+        let left = if interrupt.is_asked() {
+            // The node closes in good order; a second Ctrl-C ends the process (`Interrupt`).
             leaving.await
         } else {
             tokio::select! {
@@ -293,7 +295,7 @@ mod tests {
 
     #[test]
     fn tickets_are_not_named() {
-        assert_eq!(subject("shoal1abcdef"), "the ticket's artifact");
+        assert_eq!(subject("shoal1abcdef"), "what the ticket names");
         assert_eq!(subject("./data/lab-data/"), "lab-data");
         assert_eq!(subject("/data/x"), "x");
         assert_eq!(subject("lab/x@v3"), "lab/x@v3");
