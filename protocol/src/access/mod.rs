@@ -9,7 +9,10 @@ pub mod grant;
 pub mod presentation;
 pub mod ticket;
 
+#[cfg(test)]
+mod tests;
+
 pub use address::Address;
 pub use grant::{Grant, GrantError, Rights, Scope, SignedGrant};
-pub use presentation::{Nonce, Presentation, PresentationError};
+pub use presentation::{Binding, Nonce, Presentation, PresentationError};
 pub use ticket::{HolderSecret, Source, Ticket, TicketError};

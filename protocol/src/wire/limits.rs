@@ -16,10 +16,13 @@ pub const FRAME_HEADER_BYTES_MAX: usize = u16::MAX as usize;
 /// The longest payload of a frame: one buffer of this size a connection is enough.
 pub const FRAME_PAYLOAD_BYTES_MAX: usize = 1 << 20;
 
-/// The longest chunk of any profile.
-pub const CHUNK_BYTES_MAX: usize = 256 << 10;
-/// The longest page.
-pub const PAGE_BYTES_MAX: usize = 256 << 10;
+pub use crate::chunking::CHUNK_BYTES_MAX;
+pub use crate::paged_list::PAGE_BYTES_MAX;
+
+// One frame carries at least one whole chunk, or one whole page.
+const _: () = assert!(CHUNK_BYTES_MAX as usize <= FRAME_PAYLOAD_BYTES_MAX);
+const _: () = assert!(PAGE_BYTES_MAX <= FRAME_PAYLOAD_BYTES_MAX);
+
 /// The most plain bytes that one RunData may stand for, however small it travels.
 pub const RUN_DATA_PLAIN_BYTES_MAX: usize = FRAME_PAYLOAD_BYTES_MAX;
 /// The most plain bytes that the pages of one frame may stand for.

@@ -10,6 +10,9 @@ pub mod limits;
 pub mod message;
 pub mod transfer;
 
+#[cfg(test)]
+mod tests;
+
 pub use frame::{FrameError, Prefix, write_head};
 pub use handshake::{
     Admitted, Bye, ByeReason, Features, Hello, Ping, Pong, Present, Refused, RefusedReason,

@@ -1,0 +1,401 @@
+//! Messages on the wire: their exact bytes, and what other bytes do.
+
+mod golden;
+mod hostile;
+
+use libp2p_identity::ed25519;
+
+use super::*;
+
+use crate::access::{
+    Binding, Grant, HolderSecret, Nonce, Presentation, Rights, Scope, SignedGrant,
+};
+use crate::bounded::{List, Text};
+use crate::have::RangeSet;
+use crate::id::{ChunkId, PageId, SnapshotId};
+use crate::peer::PeerKey;
+use crate::snapshot::{ProfileId, Shape, Snapshot};
+
+const REQUEST: RequestId = RequestId(0x0102_0304_0506_0708);
+
+fn keypair(seed: u8) -> ed25519::Keypair {
+    HolderSecret::from_bytes([seed; 32]).keypair()
+}
+
+fn snapshot() -> Snapshot {
+    Snapshot {
+        profile: ProfileId(1),
+        shape: Shape::Folder,
+        manifest: Some(PageId::of(b"manifest")),
+        entries: 3,
+        bytes: 5 << 20,
+    }
+}
+
+fn presentation() -> Presentation {
+    let grant = Grant {
+        issuer: PeerKey::of(&keypair(1)),
+        holder: PeerKey::of(&keypair(2)),
+        scope: Scope::Snapshot(snapshot().id()),
+        rights: Rights::READ,
+        issued_unix_s: 1_800_000_000,
+        expires_unix_s: Some(1_800_086_400),
+        nonce: [7; 16],
+    };
+    let binding = Binding {
+        client: PeerKey::of(&keypair(3)),
+        server: PeerKey::of(&keypair(1)),
+        nonce: Nonce([9; 32]),
+    };
+    Presentation::new(SignedGrant::sign(grant, &keypair(1)), &keypair(2), &binding)
+}
+
+fn list<T, const MAX: usize>(items: Vec<T>) -> List<T, MAX> {
+    List::new(items).expect("few")
+}
+
+/// At least one message of every kind, with the length of its payload.
+fn samples() -> Vec<(Message, usize)> {
+    let snapshot_id = snapshot().id();
+    let grant = presentation().grant.id();
+    let raw_page = PageHead {
+        page: PageId::of(b"raw"),
+        codec: PageCodec::Raw,
+        plain_length: 300,
+        length: 300,
+    };
+    let packed_page = PageHead {
+        page: PageId::of(b"packed"),
+        codec: PageCodec::ZstdWithBase(PageId::of(b"raw")),
+        plain_length: 300,
+        length: 20,
+    };
+    let based = Codec::ZstdWithBase {
+        snapshot: SnapshotId::of(b"base"),
+        start: 4096,
+        end: 8192,
+    };
+    let data = |codec| RunData {
+        request: REQUEST,
+        position: 1 << 40,
+        codec,
+        plain_length: 1000,
+    };
+    let listen = ["192.168.1.7:4747", "[2001:db8::1]:4747", "lab.example:4747"]
+        .map(|text| text.parse().expect("an address"));
+    let hello = Hello::new(
+        Features::HAVE_UPDATES.and(Features::ZSTD),
+        Nonce([9; 32]),
+        "shoal 0.1.0",
+        list(listen.into()),
+    );
+    let range_bytes = RangeSet::of(0..1).to_bytes().expect("one").len();
+    let presented = Present {
+        presentation: presentation(),
+    };
+    let admitted = Admitted {
+        grant,
+        snapshot: snapshot(),
+        offers_all: true,
+    };
+    let refused = |reason| Refused { grant, reason };
+    let bye = Bye {
+        reason: ByeReason::Protocol,
+        detail: Text::cut("unknown message kind 0x99"),
+    };
+    let page_request = PageRequest {
+        request: REQUEST,
+        snapshot: snapshot_id,
+        pages: list(vec![PageId::of(b"raw"), PageId::of(b"packed")]),
+    };
+    let pages = Pages {
+        request: REQUEST,
+        last: true,
+        pages: list(vec![raw_page, packed_page]),
+    };
+    let nothing = Pages {
+        request: REQUEST,
+        last: true,
+        pages: list(vec![]),
+    };
+    let run_request = RunRequest {
+        request: REQUEST,
+        snapshot: snapshot_id,
+        ranges: [0..65536, 1 << 20..2 << 20].into_iter().collect(),
+        codecs: Codecs::ZSTD.and(Codecs::ZSTD_WITH_BASE),
+        priority: 1,
+        bases: list(vec![Base {
+            position: 0,
+            snapshot: SnapshotId::of(b"base"),
+            start: 4096,
+            end: 8192,
+        }]),
+    };
+    let (request, token, snapshot, generation) = (REQUEST, 5, snapshot_id, 6);
+    vec![
+        (hello.into(), 0),
+        (presented.into(), 0),
+        (admitted.into(), 0),
+        (refused(RefusedReason::NotPermitted).into(), 0),
+        (refused(RefusedReason::Full { retry_ms: 1500 }).into(), 0),
+        (bye.into(), 0),
+        (Ping { token }.into(), 0),
+        (Pong { token }.into(), 0),
+        (page_request.into(), 0),
+        (pages.into(), 320),
+        (nothing.into(), 0),
+        (run_request.into(), 0),
+        (data(Codec::Raw).into(), 1000),
+        (data(Codec::Zstd).into(), 10),
+        (data(based).into(), 10),
+        (
+            RunEnd {
+                request,
+                outcome: Outcome::NotHeld,
+            }
+            .into(),
+            0,
+        ),
+        (
+            Busy {
+                request,
+                retry_ms: 250,
+            }
+            .into(),
+            0,
+        ),
+        (Cancel { request }.into(), 0),
+        (
+            HaveRequest {
+                snapshot,
+                subscribe: true,
+            }
+            .into(),
+            0,
+        ),
+        (
+            Have {
+                snapshot,
+                generation,
+            }
+            .into(),
+            range_bytes,
+        ),
+        (
+            HaveUpdate {
+                snapshot,
+                generation,
+            }
+            .into(),
+            range_bytes,
+        ),
+        (
+            Locate {
+                request,
+                sought: list(vec![
+                    Sought::Chunk(ChunkId::of(b"c")),
+                    Sought::Content(PageId::of(b"p")),
+                ]),
+            }
+            .into(),
+            0,
+        ),
+        (
+            Located {
+                request,
+                places: list(vec![Place {
+                    index: 1,
+                    snapshot,
+                    position: 77,
+                }]),
+            }
+            .into(),
+            0,
+        ),
+    ]
+}
+
+fn head(message: &Message, payload_bytes: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    write_head(message, payload_bytes, &mut bytes);
+    bytes
+}
+
+/// Reads a head as a node does; an error without a cause means that bytes are missing.
+fn read(bytes: &[u8]) -> Result<(Prefix, Message), Option<FrameError>> {
+    let (prefix, rest) = bytes.split_first_chunk().ok_or(None)?;
+    let prefix = Prefix::parse(prefix)?;
+    let header = rest.get(..prefix.header_bytes()).ok_or(None)?;
+    Ok((prefix, prefix.message(header)?))
+}
+
+#[test]
+fn every_kind_has_a_sample_and_comes_back_as_it_was_sent() {
+    let samples = samples();
+    for kind in Kind::ALL {
+        assert!(samples.iter().any(|(m, _)| m.kind() == *kind), "{kind:?}");
+        assert_eq!(Kind::from_number(*kind as u8), Some(*kind));
+    }
+    for (message, payload_bytes) in samples {
+        let (prefix, read) = read(&head(&message, payload_bytes)).expect("what was sent");
+        assert_eq!(read, message);
+        assert_eq!(prefix.payload_bytes(), payload_bytes);
+    }
+}
+
+#[test]
+fn the_longest_messages_fit_into_their_headers() {
+    use super::limits::*;
+    let snapshot = snapshot().id();
+    let base = Base {
+        position: 0,
+        snapshot,
+        start: 0,
+        end: 1,
+    };
+    let address = format!(
+        "{}:65535",
+        vec!["a".repeat(63); 4].join(".")[..253].to_owned()
+    );
+    let page = PageHead {
+        page: PageId::of(b""),
+        codec: PageCodec::ZstdWithBase(PageId::of(b"")),
+        plain_length: 10,
+        length: 1,
+    };
+    let place = Place {
+        index: 0,
+        snapshot,
+        position: 0,
+    };
+    let messages: Vec<(Message, usize)> = vec![
+        (
+            Hello::new(
+                Features(u64::MAX),
+                Nonce([0; 32]),
+                &"x".repeat(1000),
+                list(vec![
+                    address.parse().expect("longest");
+                    LISTEN_ADDRESSES_MAX
+                ]),
+            )
+            .into(),
+            0,
+        ),
+        (
+            Bye {
+                reason: ByeReason::Done,
+                detail: Text::cut(&"x".repeat(1000)),
+            }
+            .into(),
+            0,
+        ),
+        (
+            PageRequest {
+                request: REQUEST,
+                snapshot,
+                pages: list(vec![PageId::of(b""); REQUEST_PAGES_MAX]),
+            }
+            .into(),
+            0,
+        ),
+        (
+            Pages {
+                request: REQUEST,
+                last: false,
+                pages: list(vec![page; REQUEST_PAGES_MAX]),
+            }
+            .into(),
+            REQUEST_PAGES_MAX,
+        ),
+        (
+            RunRequest {
+                request: REQUEST,
+                snapshot,
+                ranges: (0..RUN_RANGES_MAX as u64)
+                    .map(|i| i * 2..i * 2 + 1)
+                    .collect(),
+                codecs: Codecs::RAW,
+                priority: 0,
+                bases: list(vec![base; RUN_BASES_MAX]),
+            }
+            .into(),
+            0,
+        ),
+        (
+            Locate {
+                request: REQUEST,
+                sought: list(vec![Sought::Chunk(ChunkId::of(b"")); LOCATE_IDS_MAX]),
+            }
+            .into(),
+            0,
+        ),
+        (
+            Located {
+                request: REQUEST,
+                places: list(vec![place; LOCATED_PLACES_MAX]),
+            }
+            .into(),
+            0,
+        ),
+    ];
+    for (message, payload_bytes) in messages {
+        let bytes = head(&message, payload_bytes);
+        assert!(
+            read(&bytes).is_ok_and(|(_, read)| read == message),
+            "{:?}",
+            message.kind()
+        );
+    }
+}
+
+#[test]
+fn pages_come_apart_at_their_lengths() {
+    let Some((Message::Pages(pages), 320)) = samples().into_iter().nth(9) else {
+        panic!("the samples changed");
+    };
+    let payload: Vec<u8> = (0..320).map(|i| (i / 300) as u8).collect();
+    let parts: Vec<_> = pages.split(&payload).map(|(_, bytes)| bytes).collect();
+    assert_eq!(parts, [&payload[..300], &payload[300..]]);
+    assert_eq!(
+        pages.split(&payload[..310]).count(),
+        1,
+        "nothing beyond the end"
+    );
+}
+
+#[test]
+fn features_that_nobody_here_knows_are_ignored() {
+    let (mine, theirs) = (Features::LOCATE, Features(u64::MAX));
+    assert_eq!(mine.common(theirs), Features::LOCATE);
+    assert!(!mine.contains(Features::ZSTD));
+}
+
+#[test]
+fn raw_is_always_allowed_and_nothing_else_unasked() {
+    let based = Codec::ZstdWithBase {
+        snapshot: SnapshotId::of(b""),
+        start: 0,
+        end: 1,
+    };
+    for (codecs, zstd, base) in [
+        (Codecs::RAW, false, false),
+        (Codecs::ZSTD, true, false),
+        (Codecs::ZSTD_WITH_BASE, false, true),
+    ] {
+        assert!(codecs.allows(&Codec::Raw));
+        assert_eq!(codecs.allows(&Codec::Zstd), zstd);
+        assert_eq!(codecs.allows(&based), base);
+    }
+}
+
+#[test]
+fn an_admission_is_checked_against_the_grant() {
+    let Some((Message::Admitted(mut admitted), _)) = samples().into_iter().nth(2) else {
+        panic!("the samples changed");
+    };
+    let grant = presentation().grant.grant;
+    assert!(admitted.answers(&grant));
+    admitted.snapshot.bytes += 1;
+    assert!(!admitted.answers(&grant));
+}
