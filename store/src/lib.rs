@@ -10,8 +10,12 @@ pub mod history;
 pub mod index;
 pub mod ingest;
 mod lease;
+mod open_files;
+mod pack;
+mod page_cache;
 pub mod progress;
 mod read;
+mod rebuild;
 pub mod receive;
 mod store;
 
@@ -19,3 +23,6 @@ pub use batch::Batch;
 pub use error::{OpenError, ReadError, StoreError, is_no_space};
 pub use read::{Found, RunReader};
 pub use store::{Store, StoreOptions};
+
+#[cfg(test)]
+mod store_tests;

@@ -45,7 +45,7 @@ impl Disk for RealDisk {
             ));
         }
         if create {
-            std::fs::create_dir_all(path)?;
+            make_directories(path)?;
         }
         // Symlinks are followed up to and including the root: the user chose that path.
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -54,6 +54,21 @@ impl Disk for RealDisk {
             path: path.to_owned(),
             beneath: Beneath::new(fd),
         }))
+    }
+}
+
+/// Makes a directory and its parents, and makes those that are new survive a power cut.
+fn make_directories(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let Some(parent) = path.parent() else {
+        return Err(Errno::INVAL.into());
+    };
+    make_directories(parent)?;
+    match std::fs::create_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        made => made.and_then(|()| File::open(parent)?.sync_all()),
     }
 }
 
@@ -86,6 +101,10 @@ impl RealRoot {
             other => other,
         }
     }
+}
+
+fn not_regular() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")
 }
 
 /// The directory and the last component of a name.
@@ -125,14 +144,18 @@ impl Root for RealRoot {
         };
         // Without O_NONBLOCK a fifo would keep the open waiting for its other end.
         let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = File::from(self.beneath.open(name, flags, Mode::from_raw_mode(0o666))?);
+        let opened = self.beneath.open(name, flags, Mode::from_raw_mode(0o666));
+        let file = File::from(opened.map_err(|error| {
+            if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) {
+                not_regular()
+            } else {
+                error
+            }
+        })?);
         if mode != OpenMode::CreateNew {
             let stat = rustix::fs::fstat(&file)?;
             if identity_of(&stat).kind != FileKind::Regular {
-                return Err(io::Error::new(
-                    io::ErrorKind::InvalidInput,
-                    "not a regular file",
-                ));
+                return Err(not_regular());
             }
         }
         Ok(Arc::new(RealFile::new(file)))

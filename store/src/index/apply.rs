@@ -1,0 +1,249 @@
+//! Writing a batch's changes to the tables.
+//!
+//! Owns: the order of tables and keys (ascending, which is what a B-tree likes), and how a
+//! change meets the row that is there. Refuses: when to commit.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use bincode::Encode;
+use redb::{ReadableTable, Table, WriteTransaction};
+use shoal_protocol::codec;
+
+use super::changes::{ByHash, ChunkChange};
+use super::names::Unsaved;
+use super::open::Writing;
+use super::sync::{Epochs, StoredState};
+use super::{Changes, FileId, FileRow, FileState, compact, tables};
+use crate::error::StoreError;
+use shoal_protocol::id::ChunkId;
+
+type BytesTable<'t> = Table<'t, &'static [u8], &'static [u8]>;
+type IdTable<'t> = Table<'t, &'static [u8; 32], &'static [u8]>;
+
+impl Changes {
+    /// Writes everything; gives the packs that the index then knows.
+    pub(super) fn apply(
+        self,
+        transaction: &WriteTransaction,
+        writing: &Writing,
+        epochs: &mut Epochs,
+        names: &Unsaved,
+        packs: BTreeMap<u32, u64>,
+    ) -> Result<BTreeMap<u32, u64>, StoreError> {
+        let dead = apply_files(transaction, self.files, self.forgotten_files, epochs)?;
+        apply_chunks(transaction, self.chunks, &dead)?;
+
+        let mut pages = transaction.open_table(tables::PAGES)?;
+        let mut sorted: Vec<_> = self.pages.into_iter().collect();
+        sorted.sort_unstable_by_key(|(id, _)| *id);
+        for (id, spot) in sorted {
+            let bytes = spot.map(|(spot, length)| compact::page_bytes(spot, length));
+            put_id(&mut pages, id.as_bytes(), bytes)?;
+        }
+        drop(pages);
+
+        let mut snapshots = transaction.open_table(tables::SNAPSHOTS)?;
+        for (id, row) in &self.snapshots {
+            put_id(
+                &mut snapshots,
+                id.as_bytes(),
+                row.as_ref().map(codec::encode),
+            )?;
+        }
+        let mut versions = transaction.open_table(tables::VERSIONS)?;
+        for (id, bytes) in self.versions {
+            put_id(&mut versions, id.as_bytes(), bytes)?;
+        }
+        let mut grants = transaction.open_table(tables::GRANTS)?;
+        for (id, bytes) in self.grants {
+            put_id(&mut grants, id.as_bytes(), bytes)?;
+        }
+        let mut heads = transaction.open_table(tables::HEADS)?;
+        for (name, ids) in self.heads {
+            let bytes: Vec<u8> = ids.iter().flat_map(|id| *id.as_bytes()).collect();
+            let bytes = Some(bytes).filter(|bytes| !bytes.is_empty());
+            put_bytes(&mut heads, name.as_bytes(), bytes)?;
+        }
+        let mut receives = transaction.open_table(tables::RECEIVES)?;
+        for (dest, row) in &self.receives {
+            put_row(&mut receives, dest.as_bytes(), row.as_ref())?;
+        }
+        let mut destinations = transaction.open_table(tables::DESTINATIONS)?;
+        for (dest, row) in &self.destinations {
+            put_row(&mut destinations, dest.as_bytes(), row.as_ref())?;
+        }
+        apply_names(transaction, names)?;
+        apply_packs(transaction, &writing.packs, packs, &self.forgotten_packs)
+    }
+}
+
+fn put_id(
+    table: &mut IdTable<'_>,
+    id: &[u8; 32],
+    bytes: Option<Vec<u8>>,
+) -> Result<(), StoreError> {
+    match bytes {
+        Some(bytes) => table.insert(id, bytes.as_slice())?,
+        None => table.remove(id)?,
+    };
+    Ok(())
+}
+
+fn put_bytes(
+    table: &mut BytesTable<'_>,
+    key: &[u8],
+    bytes: Option<Vec<u8>>,
+) -> Result<(), StoreError> {
+    match bytes {
+        Some(bytes) => table.insert(key, bytes.as_slice())?,
+        None => table.remove(key)?,
+    };
+    Ok(())
+}
+
+fn put_row<T: Encode>(
+    table: &mut BytesTable<'_>,
+    key: &[u8],
+    row: Option<&T>,
+) -> Result<(), StoreError> {
+    put_bytes(table, key, row.map(codec::encode))
+}
+
+/// Writes file rows; gives the states of files that are gone.
+fn apply_files(
+    transaction: &WriteTransaction,
+    mut rows: Vec<FileRow>,
+    forgotten: Vec<FileId>,
+    epochs: &mut Epochs,
+) -> Result<HashSet<FileId>, StoreError> {
+    keep_last_of_each(&mut rows);
+    let mut files = transaction.open_table(tables::FILES)?;
+    let mut keys = transaction.open_table(tables::FILE_KEYS)?;
+    let mut dead = HashSet::new();
+    for id in forgotten {
+        let key = keys.remove(id.0)?.map(|key| key.value().to_vec());
+        if let Some(key) = key {
+            remove_if(&mut files, &key, id)?;
+        }
+        dead.insert(id);
+    }
+    rows.sort_by(|a, b| (a.root, &a.path).cmp(&(b.root, &b.path)));
+    let mut written = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let state = match row.state {
+            FileState::Trusted => StoredState::Synced,
+            FileState::Suspect => StoredState::Suspect,
+            FileState::Unsynced => {
+                epochs.used = epochs.current();
+                StoredState::WrittenIn(epochs.used)
+            }
+        };
+        let key = compact::file_key(row.root, row.path.as_str());
+        let bytes = compact::file_bytes(row, state);
+        let old = files.insert(key.as_slice(), bytes.as_slice())?;
+        let old = old.map(|old| file_id(old.value())).transpose()?;
+        if let Some(old) = old.filter(|old| *old != row.id) {
+            keys.remove(old.0)?;
+            dead.insert(old);
+        }
+        written.push((row.id, key));
+    }
+    written.sort_unstable();
+    for (id, key) in written {
+        let old = keys.insert(id.0, key.as_slice())?;
+        let moved_from = old
+            .map(|old| old.value().to_vec())
+            .filter(|old| *old != key);
+        if let Some(moved_from) = moved_from {
+            remove_if(&mut files, &moved_from, id)?;
+        }
+    }
+    // A row that was replaced and put again elsewhere in the same batch lives.
+    for row in &rows {
+        dead.remove(&row.id);
+    }
+    Ok(dead)
+}
+
+/// Of several statements about one state of a file, the last holds.
+fn keep_last_of_each(rows: &mut Vec<FileRow>) {
+    let mut seen = HashSet::with_capacity(rows.len());
+    rows.reverse();
+    rows.retain(|row| seen.insert(row.id));
+    rows.reverse();
+}
+
+fn file_id(bytes: &[u8]) -> Result<FileId, StoreError> {
+    compact::file_id(bytes).map_err(|why| StoreError::Damaged {
+        place: "table files of the index".to_owned(),
+        why: why.to_owned(),
+    })
+}
+
+/// Removes the row at `key` if it is about this state of the file.
+fn remove_if(files: &mut BytesTable<'_>, key: &[u8], id: FileId) -> Result<(), StoreError> {
+    let found = files.get(key)?.map(|value| file_id(value.value()));
+    if found.transpose()? == Some(id) {
+        files.remove(key)?;
+    }
+    Ok(())
+}
+
+fn apply_chunks(
+    transaction: &WriteTransaction,
+    changes: HashMap<ChunkId, ChunkChange, ByHash>,
+    dead: &HashSet<FileId>,
+) -> Result<(), StoreError> {
+    let mut chunks = transaction.open_table(tables::CHUNKS)?;
+    let mut sorted: Vec<_> = changes.into_iter().collect();
+    sorted.sort_unstable_by_key(|(id, _)| *id);
+    for (id, change) in sorted {
+        let known = chunks
+            .get(id.as_bytes())?
+            .map(|value| compact::chunk_row(value.value()))
+            .transpose()
+            .map_err(|why| StoreError::Damaged {
+                place: format!("{id} in the index"),
+                why: why.to_owned(),
+            })?;
+        let row = change.apply(known, |file| dead.contains(&file));
+        put_id(
+            &mut chunks,
+            id.as_bytes(),
+            row.as_ref().map(compact::chunk_bytes),
+        )?;
+    }
+    Ok(())
+}
+
+fn apply_names(transaction: &WriteTransaction, names: &Unsaved) -> Result<(), StoreError> {
+    let mut roots = transaction.open_table(tables::ROOTS)?;
+    for (id, path) in &names.roots {
+        roots.insert(id, path.as_bytes())?;
+    }
+    let mut audiences = transaction.open_table(tables::AUDIENCES)?;
+    for (id, peer) in &names.audiences {
+        audiences.insert(id, peer.as_bytes())?;
+    }
+    Ok(())
+}
+
+fn apply_packs(
+    transaction: &WriteTransaction,
+    known: &BTreeMap<u32, u64>,
+    now: BTreeMap<u32, u64>,
+    forgotten: &[u32],
+) -> Result<BTreeMap<u32, u64>, StoreError> {
+    let mut table = transaction.open_table(tables::PACKS)?;
+    let mut all = known.clone();
+    for (number, length) in now {
+        if all.insert(number, length) != Some(length) {
+            table.insert(number, length)?;
+        }
+    }
+    for number in forgotten {
+        all.remove(number);
+        table.remove(number)?;
+    }
+    Ok(all)
+}
