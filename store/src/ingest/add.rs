@@ -150,7 +150,7 @@ impl Adding<'_> {
         let keep = self.request.mode == AddMode::Keep;
         Ok(Work {
             root: self.located.root.clone(),
-            root_id: shelf.with_batch(|batch| batch.root(&root_path))?,
+            root_id: shelf.with_batch(|batch| batch.root(&root_path)),
             entries: &self.walk.entries,
             profile: PROFILE_1,
             segment_bytes: (BUFFERS_BYTES / workers() as u64)

@@ -203,7 +203,7 @@ impl<'a> Shelf<'a> {
                 piece.length,
                 Extent::File { file, offset },
                 AudienceId::SELF,
-            )?;
+            );
             self.rows.fetch_add(1, Ordering::Relaxed);
         }
         if safety == Held::Kept {
