@@ -50,6 +50,9 @@ pub enum FetchEvent {
     Waiting(Waiting),
     /// Bytes come (again).
     Fetching,
+    /// What came so far was recorded: it is offered to others from now on, which
+    /// [`Listener::offer_changed`](super::Listener::offer_changed) tells them.
+    Checkpoint,
     /// A chunk failed verification and is asked of somebody else.
     BadChunk {
         /// Who sent it.
@@ -87,8 +90,7 @@ pub enum FetchError {
         /// What it did.
         why: String,
     },
-    /// A source admits us to another snapshot than the grant says, or a page is missing
-    /// from every source.
+    /// No source has a page that the snapshot needs.
     #[error("{page} is not at any source of {snapshot}")]
     PageNotFound {
         /// Of which snapshot.

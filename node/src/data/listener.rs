@@ -1,14 +1,36 @@
 //! The door: others connect here, prove who they are and what they may read.
+//!
+//! Owns: sockets, the bound on strangers and on peers, the life of each connection.
+//! Refuses: what a peer is answered ([`serve`](super::serve)).
 
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::SystemTime;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
+use shoal_protocol::bounded::List;
 use shoal_protocol::id::SnapshotId;
 use shoal_protocol::peer::PeerKey;
+use shoal_protocol::wire::ByeReason;
+use shoal_protocol::wire::limits::ADMISSION_MS_MAX;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-use super::{Admission, Endpoint};
+use super::link::{Link, LinkError};
+use super::outbox::Outbox;
+use super::serve::Server;
+use super::strangers::{Place, Strangers};
+use super::tls_stream::TlsStream;
+use super::traffic::Counted;
+use super::visitor::{House, Visitor};
+use super::{Admission, Endpoint, greeting};
+
+/// How long connections may take to end when the listener stops.
+const GOODBYE: Duration = Duration::from_secs(2);
+/// After an error of `accept` (no more descriptors, say).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// How others are let in.
 #[derive(Debug, Clone)]
@@ -54,36 +76,254 @@ pub struct ConnectedPeer {
 }
 
 /// Accepts and serves connections until it is stopped or dropped.
-pub struct Listener {}
+pub struct Listener {
+    addresses: Vec<SocketAddr>,
+    desk: Arc<Desk>,
+    stopping: CancellationToken,
+    _stop_on_drop: tokio_util::sync::DropGuard,
+}
+
+/// What all connections share.
+struct Desk {
+    house: Arc<House>,
+    strangers: Strangers,
+    peers_max: usize,
+    visitors: Mutex<Visitors>,
+    stopping: CancellationToken,
+    tasks: TaskTracker,
+}
+
+#[derive(Default)]
+struct Visitors {
+    next: u64,
+    by_number: HashMap<u64, Arc<Visitor>>,
+}
 
 impl Listener {
-    /// Opens the sockets and begins to serve; fails if none can be opened.
+    /// Opens the sockets and begins to serve; fails if one of them cannot be opened.
     pub async fn start(
-        _endpoint: Endpoint,
-        _admission: Arc<dyn Admission>,
-        _config: ListenerConfig,
+        endpoint: Endpoint,
+        admission: Arc<dyn Admission>,
+        config: ListenerConfig,
     ) -> io::Result<Self> {
-        todo!()
+        let stopping = CancellationToken::new();
+        let server = Arc::new(Server::new(endpoint.store().clone()));
+        let desk = Arc::new(Desk {
+            house: Arc::new(House {
+                endpoint,
+                admission,
+                server,
+            }),
+            strangers: Strangers::new(config.strangers_max, config.strangers_per_address_max),
+            peers_max: config.peers_max,
+            visitors: Mutex::default(),
+            stopping: stopping.clone(),
+            tasks: TaskTracker::new(),
+        });
+        let mut addresses = Vec::new();
+        let mut sockets = Vec::new();
+        for address in config.addresses {
+            let socket = TcpListener::bind(address).await?;
+            addresses.push(socket.local_addr()?);
+            sockets.push(socket);
+        }
+        for socket in sockets {
+            desk.tasks.spawn(accept(socket, Arc::clone(&desk)));
+        }
+        Ok(Self {
+            addresses,
+            desk,
+            _stop_on_drop: stopping.clone().drop_guard(),
+            stopping,
+        })
     }
 
     /// Where it listens, with the ports that were found.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        todo!()
+        self.addresses.clone()
     }
 
     /// Who is connected and let in.
     pub fn peers(&self) -> Vec<ConnectedPeer> {
-        todo!()
+        let admitted = self.desk.admitted();
+        let describe = |visitor: &Arc<Visitor>| ConnectedPeer {
+            peer: visitor.peer(),
+            address: visitor.address,
+            agent: visitor.agent().to_owned(),
+            since: visitor.since,
+            wire_in: visitor.traffic.received(),
+            wire_out: visitor.traffic.sent(),
+        };
+        admitted.iter().map(describe).collect()
     }
 
     /// Says that more (or less) of a snapshot is offered than before, so that peers that
     /// asked for it are told. Call it after a checkpoint of a receive.
-    pub fn offer_changed(&self, _snapshot: &SnapshotId) {
-        todo!()
+    pub fn offer_changed(&self, snapshot: &SnapshotId) {
+        for visitor in self.desk.admitted() {
+            let snapshot = *snapshot;
+            let tell = async move { visitor.offer_changed(&snapshot).await };
+            self.desk.tasks.spawn(tell);
+        }
     }
 
-    /// Lets nobody in any more, lets started answers end for a moment, says goodbye.
+    /// Lets nobody in any more, says goodbye, and waits a moment for connections to end.
     pub async fn stop(self) {
-        todo!()
+        self.stopping.cancel();
+        for visitor in self.desk.admitted() {
+            visitor.outbox().leave(ByeReason::ShuttingDown, "");
+        }
+        self.desk.tasks.close();
+        // What has not ended by then ends with the process.
+        let _ = tokio::time::timeout(GOODBYE, self.desk.tasks.wait()).await;
     }
+}
+
+impl Desk {
+    fn visitors(&self) -> std::sync::MutexGuard<'_, Visitors> {
+        self.visitors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn admitted(&self) -> Vec<Arc<Visitor>> {
+        let visitors = self.visitors();
+        let admitted = visitors.by_number.values().filter(|v| v.is_admitted());
+        admitted.cloned().collect()
+    }
+
+    /// Takes up a visitor who is about to be let in, if there is room.
+    fn register(self: &Arc<Self>, visitor: &Arc<Visitor>) -> Option<Registration> {
+        let mut visitors = self.visitors();
+        if visitors.by_number.len() >= self.peers_max {
+            return None;
+        }
+        visitors.next += 1;
+        let number = visitors.next;
+        visitors.by_number.insert(number, Arc::clone(visitor));
+        Some(Registration {
+            number,
+            desk: Arc::clone(self),
+        })
+    }
+}
+
+/// A visitor's place among those who were let in, given up when dropped.
+struct Registration {
+    number: u64,
+    desk: Arc<Desk>,
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.desk.visitors().by_number.remove(&self.number);
+    }
+}
+
+async fn accept(socket: TcpListener, desk: Arc<Desk>) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = socket.accept() => accepted,
+            () = desk.stopping.cancelled() => return,
+        };
+        match accepted {
+            Ok((stream, address)) => {
+                let place = desk.strangers.enter(address.ip());
+                let task = attend(stream, address, place, Arc::clone(&desk));
+                desk.tasks.spawn(task);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept connections");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// The life of one connection: a stranger for a few seconds, then a peer or nobody.
+async fn attend(stream: TcpStream, address: SocketAddr, place: Place, desk: Arc<Desk>) {
+    let stopping = desk.stopping.clone();
+    // Dropping the place tells that it is not a stranger any more.
+    let place = Arc::new(Mutex::new(Some(place)));
+    let known = CancellationToken::new();
+    let too_strange = {
+        let (place, known) = (Arc::clone(&place), known.clone());
+        async move { stay_strange(&place, &known).await }
+    };
+    let visit = async move {
+        match visit(stream, address, desk, &place, &known).await {
+            Ok(()) => tracing::debug!(%address, "connection ended"),
+            Err(error) => tracing::debug!(%address, %error, "connection ended"),
+        }
+    };
+    tokio::select! {
+        () = visit => {}
+        () = too_strange => tracing::debug!(%address, "no valid grant in time"),
+        () = stopped(stopping) => {}
+    }
+}
+
+/// Ends once a connection has been a stranger's for too long, or is pushed out.
+async fn stay_strange(place: &Mutex<Option<Place>>, known: &CancellationToken) {
+    let evicted = {
+        let place = place.lock().unwrap_or_else(PoisonError::into_inner);
+        place.as_ref().map(Place::token)
+    };
+    let patience = tokio::time::sleep(Duration::from_millis(ADMISSION_MS_MAX));
+    tokio::select! {
+        biased;
+        () = known.cancelled() => std::future::pending().await,
+        () = patience => {}
+        () = async move {
+            match evicted {
+                Some(evicted) => evicted.cancelled().await,
+                None => std::future::pending().await,
+            }
+        } => {}
+    }
+}
+
+async fn stopped(stopping: CancellationToken) {
+    stopping.cancelled().await;
+    tokio::time::sleep(GOODBYE).await;
+}
+
+async fn visit(
+    stream: TcpStream,
+    address: SocketAddr,
+    desk: Arc<Desk>,
+    place: &Mutex<Option<Place>>,
+    known: &CancellationToken,
+) -> Result<(), LinkError> {
+    stream.set_nodelay(true)?;
+    let endpoint = &desk.house.endpoint;
+    let traffic = endpoint.traffic().part();
+    let counted = Counted::new(stream, Arc::clone(&traffic));
+    let stream = TlsStream::accept(counted, endpoint.tls().server()).await?;
+    let Link {
+        peer,
+        mut reader,
+        mut writer,
+    } = Link::new(stream.peer(), stream);
+    let nonce = greeting::nonce();
+    greeting::say_hello(&mut writer, nonce, endpoint.agent(), List::empty()).await?;
+    let closing = CancellationToken::new();
+    let (outbox, writing) = Outbox::new(writer, closing.clone());
+    let house = Arc::clone(&desk.house);
+    let visitor = Visitor::new(house, peer, address, traffic, nonce, outbox, closing);
+    let mut registration = None;
+    let let_in = || {
+        registration = desk.register(&visitor);
+        place.lock().unwrap_or_else(PoisonError::into_inner).take();
+        known.cancel();
+        registration.is_some()
+    };
+    let (read, written) = tokio::join!(
+        async {
+            let ended = visitor.attend(&mut reader, let_in).await;
+            visitor.close();
+            ended
+        },
+        writing
+    );
+    drop(registration);
+    read.and(written)
 }

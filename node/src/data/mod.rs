@@ -6,13 +6,29 @@
 //! snapshot once it is whole.
 
 pub mod admission;
+mod answer;
+mod buffers;
+mod dial;
+mod disk_writers;
 pub mod endpoint;
 pub mod events;
+mod fetch;
+mod greeting;
+pub mod link;
 pub mod listener;
+mod outbox;
+mod page_set;
+mod pages;
+mod remote;
+mod rights;
+mod serve;
+mod session;
+mod strangers;
 pub mod swarm;
 pub mod tls;
 pub mod tls_stream;
 pub mod traffic;
+mod visitor;
 
 pub use admission::{Admission, Allowed};
 pub use endpoint::Endpoint;

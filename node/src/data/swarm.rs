@@ -1,20 +1,39 @@
 //! The connections to those who serve one snapshot, and what can be had through them.
+//!
+//! Owns: one task for each source, which connects, and connects again after a while when
+//! the source is lost; the time since anything useful came. Refuses: deciding what to ask
+//! of whom ([`fetch`](super::fetch), [`pages`](super::pages), [`remote`](super::remote)).
 
+use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use libp2p_identity::ed25519;
-use shoal_protocol::access::{SignedGrant, Source, Ticket};
+use shoal_protocol::access::{HolderSecret, Scope, SignedGrant, Source, Ticket};
 use shoal_protocol::id::{PageId, SnapshotId};
+use shoal_protocol::peer::PeerKey;
 use shoal_protocol::snapshot::Snapshot;
+use shoal_protocol::wire::ByeReason;
 use shoal_store::receive::Receive;
-use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{Endpoint, FetchError, FetchEvent, Traffic};
+use super::buffers::BufferPool;
+use super::dial::dial;
+use super::link::LinkError;
+use super::session::{Listening, Session, SessionError};
+use super::{Endpoint, FetchError, FetchEvent, Traffic, fetch, pages, remote};
 use crate::identity::Identity;
+
+/// Frames between the socket and the disk: with the one that is being read, what is on its
+/// way is bounded by 8 MiB.
+const BUFFERS: usize = 8;
+/// How long to wait before a source is tried again; doubles up to the second.
+const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
 /// A right to read a snapshot, the key that proves it, and whom to ask.
 #[derive(Clone)]
@@ -30,21 +49,28 @@ pub struct Access {
 impl Access {
     /// What `ticket` gives the node with this identity at `now_unix_s`.
     pub fn of_ticket(
-        _ticket: &Ticket,
-        _identity: &Identity,
-        _now_unix_s: u64,
+        ticket: &Ticket,
+        identity: &Identity,
+        now_unix_s: u64,
     ) -> Result<Self, FetchError> {
-        todo!()
+        ticket.check(now_unix_s, &identity.peer_key())?;
+        let own = || identity.keypair().clone();
+        Ok(Self {
+            grant: ticket.grant().clone(),
+            holder: ticket.secret().map_or_else(own, HolderSecret::keypair),
+            sources: ticket.sources().to_vec(),
+        })
     }
 
     /// The snapshot that it is for.
     pub fn snapshot(&self) -> SnapshotId {
-        todo!()
+        let Scope::Snapshot(id) = self.grant.grant.scope;
+        id
     }
 }
 
 /// How patiently a swarm works.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct SwarmOptions {
     /// Give up after so long without progress; never, if nothing.
     pub timeout: Option<Duration>,
@@ -63,44 +89,333 @@ pub struct FetchOutcome {
 
 /// Connections to the sources of one snapshot. They are made, and made again, in the
 /// background, until it is dropped.
-pub struct Swarm {}
+pub struct Swarm {
+    hub: Arc<Hub>,
+    _leave: DropGuard,
+}
 
 impl Swarm {
     /// Begins to connect. `events` is called from async threads and must return quickly.
     pub fn start(
-        _endpoint: &Endpoint,
-        _access: Access,
-        _options: SwarmOptions,
-        _events: impl Fn(FetchEvent) + Send + Sync + 'static,
+        endpoint: &Endpoint,
+        access: Access,
+        options: SwarmOptions,
+        events: impl Fn(FetchEvent) + Send + Sync + 'static,
     ) -> Self {
-        todo!()
+        let leaving = options.cancelled.child_token();
+        let hub = Arc::new(Hub {
+            endpoint: endpoint.clone(),
+            traffic: endpoint.traffic().part(),
+            buffers: BufferPool::new(BUFFERS),
+            events: Box::new(events),
+            timeout: options.timeout,
+            leaving: leaving.clone(),
+            table: Mutex::new(Table {
+                trying: access.sources.len(),
+                ..Table::default()
+            }),
+            changed: watch::Sender::new(0),
+            progress: Mutex::new(Instant::now()),
+            access,
+        });
+        for source in hub.access.sources.clone() {
+            let hub = Arc::clone(&hub);
+            tokio::spawn(async move { keep_connected(&hub, source).await });
+        }
+        Self {
+            hub,
+            _leave: leaving.drop_guard(),
+        }
     }
 
     /// The snapshot's record, from the first source that lets us in.
     pub async fn snapshot(&self) -> Result<Snapshot, FetchError> {
-        todo!()
+        self.hub.progressed();
+        self.hub.snapshot().await
     }
 
     /// Fetches pages of the snapshot, verifies them and puts them into the store. They are
     /// visible there when this returns.
-    pub async fn fetch_pages(&self, _pages: Vec<PageId>) -> Result<(), FetchError> {
-        todo!()
+    pub async fn fetch_pages(&self, pages: Vec<PageId>) -> Result<(), FetchError> {
+        self.hub.progressed();
+        pages::fetch(&self.hub, pages).await
     }
 
     /// Fetches everything that `receive` wants. [`Receive::finish`] is left to the caller,
     /// who also owns what happens after an error; a checkpoint was written by then.
-    pub async fn fetch(&self, _receive: Arc<Receive>) -> Result<FetchOutcome, FetchError> {
-        todo!()
+    pub async fn fetch(&self, receive: Arc<Receive>) -> Result<FetchOutcome, FetchError> {
+        self.hub.progressed();
+        fetch::fetch(&self.hub, receive).await?;
+        Ok(FetchOutcome {
+            wire_in: self.hub.traffic.received(),
+            wire_out: self.hub.traffic.sent(),
+        })
     }
 
     /// The bytes at `positions` of the snapshot, verified and in order, with nothing else
     /// fetched than the pages that lead there. Ends behind the last byte or the first error.
-    pub fn read(&self, _positions: Range<u64>) -> mpsc::Receiver<Result<Bytes, FetchError>> {
-        todo!()
+    pub fn read(&self, positions: Range<u64>) -> mpsc::Receiver<Result<Bytes, FetchError>> {
+        self.hub.progressed();
+        remote::read(Arc::clone(&self.hub), positions)
     }
 
     /// What its sockets moved so far.
     pub fn traffic(&self) -> &Arc<Traffic> {
-        todo!()
+        &self.hub.traffic
     }
+}
+
+/// What the tasks of a swarm share.
+pub(crate) struct Hub {
+    pub(crate) endpoint: Endpoint,
+    access: Access,
+    pub(crate) traffic: Arc<Traffic>,
+    buffers: BufferPool,
+    events: Box<dyn Fn(FetchEvent) + Send + Sync>,
+    timeout: Option<Duration>,
+    pub(crate) leaving: CancellationToken,
+    table: Mutex<Table>,
+    changed: watch::Sender<u64>,
+    progress: Mutex<Instant>,
+}
+
+#[derive(Default)]
+struct Table {
+    sessions: HashMap<PeerKey, Arc<Session>>,
+    /// Sources that are connected or will be tried again.
+    trying: usize,
+    /// Why the last source that is not was given up.
+    given_up: Option<GivenUp>,
+    last_failure: Option<String>,
+}
+
+/// Why a source is not tried again.
+#[derive(Clone)]
+enum GivenUp {
+    Refused(String),
+    Misbehaved { peer: PeerKey, why: String },
+}
+
+impl From<GivenUp> for FetchError {
+    fn from(given_up: GivenUp) -> Self {
+        match given_up {
+            GivenUp::Refused(why) => Self::NotPermitted(why),
+            GivenUp::Misbehaved { peer, why } => Self::Misbehaved { peer, why },
+        }
+    }
+}
+
+impl Hub {
+    pub(crate) fn snapshot_id(&self) -> SnapshotId {
+        self.access.snapshot()
+    }
+
+    pub(crate) fn tell(&self, event: FetchEvent) {
+        (self.events)(event);
+    }
+
+    /// Something useful came.
+    pub(crate) fn progressed(&self) {
+        *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// Ends when there was no progress for as long as one was ready to wait, or when the
+    /// swarm is to stop; says how.
+    pub(crate) async fn out_of_patience(&self) -> FetchError {
+        loop {
+            let since = *self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+            let wait = async {
+                match self.timeout {
+                    Some(timeout) => tokio::time::sleep_until(since + timeout).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = wait => {}
+                () = self.leaving.cancelled() => return FetchError::Cancelled,
+            }
+            let now = *self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+            if now == since {
+                let waited = self.timeout.unwrap_or_default();
+                let why = self.table().last_failure.clone();
+                let why = why.unwrap_or_else(|| "no source sends anything".to_owned());
+                return FetchError::TimedOut { waited, why };
+            }
+        }
+    }
+
+    /// The sessions that are open now.
+    pub(crate) fn sessions(&self) -> HashMap<PeerKey, Arc<Session>> {
+        self.table().sessions.clone()
+    }
+
+    /// Tells of every change to sessions and their offers.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        let mut changes = self.changed.subscribe();
+        changes.mark_changed();
+        changes
+    }
+
+    /// Why no source is left, if none is.
+    pub(crate) fn hopeless(&self) -> Option<FetchError> {
+        let table = self.table();
+        if table.trying > 0 {
+            return None;
+        }
+        let given_up = table.given_up.clone();
+        Some(given_up.map_or(FetchError::NoSource, FetchError::from))
+    }
+
+    /// Whether some source is not connected now and will be tried again.
+    pub(crate) fn expects_more(&self) -> bool {
+        let table = self.table();
+        table.trying > table.sessions.len()
+    }
+
+    pub(crate) async fn snapshot(&self) -> Result<Snapshot, FetchError> {
+        Ok(self.any_session().await?.snapshot)
+    }
+
+    /// Some session, as soon as there is one.
+    pub(crate) async fn any_session(&self) -> Result<Arc<Session>, FetchError> {
+        let mut changes = self.changes();
+        let found = async {
+            loop {
+                if let Some(session) = self.table().sessions.values().next() {
+                    return Ok(Arc::clone(session));
+                }
+                if let Some(why) = self.hopeless() {
+                    return Err(why);
+                }
+                changes.changed().await.expect("the hub has the sender");
+            }
+        };
+        tokio::select! {
+            found = found => found,
+            error = self.out_of_patience() => Err(error),
+        }
+    }
+
+    fn table(&self) -> std::sync::MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Table)) {
+        change(&mut self.table());
+        self.changed.send_modify(|version| *version += 1);
+    }
+}
+
+/// Connects to a source, and again when it was lost, until it proves to be of no use.
+async fn keep_connected(hub: &Arc<Hub>, source: Source) {
+    let peer = source.peer;
+    let mut pause = RETRY.0;
+    loop {
+        let mut was_in = false;
+        let ended = connect(hub, &source, &mut was_in).await;
+        if hub.leaving.is_cancelled() {
+            return;
+        }
+        if was_in {
+            pause = RETRY.0;
+        }
+        let why = ended.to_string();
+        let error = match ended {
+            SessionError::Refused(why) => GivenUp::Refused(format!("{peer}: {why}")),
+            SessionError::Misbehaved(why) => GivenUp::Misbehaved { peer, why },
+            SessionError::Lost(_) | SessionError::Full(_) => {
+                let retry = match ended {
+                    SessionError::Full(retry) => retry.max(pause),
+                    _ => pause,
+                };
+                pause = (pause * 2).min(RETRY.1);
+                hub.change(|table| table.last_failure = Some(format!("{peer}: {why}")));
+                hub.tell(FetchEvent::Lost {
+                    peer,
+                    address: source.addresses.first().cloned(),
+                    why,
+                    retry,
+                });
+                tokio::select! {
+                    () = sleep(retry) => continue,
+                    () = hub.leaving.cancelled() => return,
+                }
+            }
+        };
+        hub.tell(FetchEvent::Dropped { peer, why });
+        hub.change(|table| {
+            table.trying -= 1;
+            table.given_up = Some(error);
+        });
+        return;
+    }
+}
+
+async fn connect(hub: &Arc<Hub>, source: &Source, was_in: &mut bool) -> SessionError {
+    let peer = source.peer;
+    hub.tell(FetchEvent::Connecting {
+        peer,
+        addresses: source.addresses.to_vec(),
+    });
+    let entered = tokio::select! {
+        entered = enter(hub, source) => entered,
+        () = hub.leaving.cancelled() => return SessionError::Lost("not wanted".to_owned()),
+    };
+    let (session, listening, writing) = match entered {
+        Ok(entered) => entered,
+        Err(error) => return error,
+    };
+    *was_in = true;
+    let address = session.address.clone();
+    hub.tell(FetchEvent::Connected { peer, address });
+    hub.change(|table| {
+        table.sessions.insert(peer, Arc::clone(&session));
+    });
+    let say_goodbye = async {
+        hub.leaving.cancelled().await;
+        session.leave(ByeReason::Done, "");
+    };
+    let ((ended, _), _) = tokio::join!(
+        async {
+            let ended = tokio::join!(listening.run(), writing);
+            hub.change(|table| {
+                table.sessions.remove(&peer);
+            });
+            ended
+        },
+        async {
+            tokio::select! {
+                () = say_goodbye => {}
+                () = session.closing.cancelled() => {}
+            }
+        }
+    );
+    ended
+}
+
+async fn enter(
+    hub: &Arc<Hub>,
+    source: &Source,
+) -> Result<
+    (
+        Arc<Session>,
+        Listening,
+        BoxFuture<'static, Result<(), LinkError>>,
+    ),
+    SessionError,
+> {
+    let traffic = hub.traffic.part();
+    let dialled = dial(&hub.endpoint, source.peer, &source.addresses, &traffic)
+        .await
+        .map_err(|error| SessionError::Lost(error.to_string()))?;
+    let changed = hub.changed.clone();
+    Session::open(
+        &hub.endpoint,
+        &hub.access,
+        dialled,
+        traffic,
+        hub.buffers.clone(),
+        Box::new(move || changed.send_modify(|version| *version += 1)),
+    )
+    .await
 }

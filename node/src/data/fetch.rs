@@ -1,0 +1,468 @@
+//! Fetches a whole snapshot: carries out what the fetch machine decides.
+//!
+//! Owns: the loop between the plan (what the destination still needs), the sessions (who
+//! sends it) and the disk (who verifies and writes it); checkpoints. Refuses: to choose.
+//!
+//! Bytes never come through here: they go from a session to a disk writer, and this loop
+//! sees positions. A session waits for a free buffer before it reads on, so a slow disk
+//! slows the socket, and at most eight frames are between them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use shoal_protocol::fetch::{DropReason, Fetch, FetchConfig, Input, Output, Run, RunId, State};
+use shoal_protocol::have::RangeSet;
+use shoal_protocol::peer::PeerKey;
+use shoal_protocol::wire::{ByeReason, RequestId};
+use shoal_store::receive::{Next, Receive, ReceiveError};
+use tokio::sync::{Notify, mpsc};
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::disk_writers::{DiskWriters, Job, Verdict};
+use super::session::{RunReplies, RunReply, Session};
+use super::swarm::Hub;
+use super::{FetchError, FetchEvent, pages};
+
+/// What came is recorded so often, and after so many bytes.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(5);
+const CHECKPOINT_BYTES: u64 = 256 << 20;
+/// Runs that are planned and not yet handed to the machine.
+const PLANNED_MAX: usize = 16;
+/// Fewer bytes than this are no sign of progress.
+const HEARD_BYTES_MIN: u64 = 16 << 10;
+
+/// Fetches everything that `receive` wants.
+pub(crate) async fn fetch(hub: &Arc<Hub>, receive: Arc<Receive>) -> Result<(), FetchError> {
+    let snapshot = hub.snapshot().await?;
+    let (verdict_sender, mut verdicts) = mpsc::unbounded_channel();
+    let store = hub.endpoint.store();
+    let writers = DiskWriters::start(&receive, store, snapshot, &verdict_sender);
+    drop(verdict_sender);
+    let mut plan = Plan::begin(hub, &receive);
+    let (replies, mut incoming) = mpsc::unbounded_channel();
+    let mut fetcher = Fetcher {
+        hub: Arc::clone(hub),
+        machine: Fetch::new(FetchConfig {
+            seed: rand::random(),
+            ..FetchConfig::default()
+        }),
+        sessions: HashMap::new(),
+        runs: BTreeMap::new(),
+        answers: HashMap::new(),
+        replies,
+        written_since_checkpoint: 0,
+    };
+    let mut changes = hub.changes();
+    let mut checkpoints = Checkpoints::new(&receive);
+    let ended = loop {
+        tokio::select! {
+            Some((peer, request, reply)) = incoming.recv() => {
+                fetcher.take_reply(peer, request, reply, &writers);
+            }
+            Some(verdict) = verdicts.recv() => {
+                if let Err(error) = fetcher.take_verdict(verdict) {
+                    break Err(error);
+                }
+            }
+            planned = plan.runs.recv(), if fetcher.machine.wants_runs() => match planned {
+                Some(Ok(run)) => fetcher.want(run),
+                Some(Err(error)) => break Err(error),
+                None => break Ok(()),
+            },
+            changed = changes.changed() => {
+                changed.expect("the hub has the sender");
+                fetcher.meet_peers();
+                if fetcher.sessions.is_empty() && let Some(why) = hub.hopeless() {
+                    break Err(why);
+                }
+            }
+            () = fetcher.alarm() => fetcher.wake(),
+            recorded = checkpoints.next(fetcher.written_since_checkpoint) => match recorded {
+                None => {
+                    fetcher.written_since_checkpoint = 0;
+                    checkpoints.begin();
+                }
+                Some(Ok(())) => hub.tell(FetchEvent::Checkpoint),
+                Some(Err(error)) => break Err(error.into()),
+            },
+            error = hub.out_of_patience() => break Err(error),
+        }
+        if fetcher.carry_out() {
+            plan.go_on.notify_one();
+        }
+    };
+    drop(plan);
+    fetcher.abandon();
+    writers.finish().await;
+    let recorded = match ended {
+        Ok(()) => checkpoints.wait().await,
+        Err(_) => checkpoints.last().await,
+    };
+    ended.and(recorded.map_err(FetchError::from))
+}
+
+/// The task that asks the destination what it needs.
+struct Plan {
+    runs: mpsc::Receiver<Result<Run, FetchError>>,
+    /// A run is done, so that more may be handed out.
+    go_on: Arc<Notify>,
+    _task: AbortOnDropHandle<()>,
+}
+
+impl Plan {
+    fn begin(hub: &Arc<Hub>, receive: &Arc<Receive>) -> Self {
+        let (sender, runs) = mpsc::channel(PLANNED_MAX);
+        let go_on = Arc::new(Notify::new());
+        let (hub, receive, wake) = (Arc::clone(hub), Arc::clone(receive), Arc::clone(&go_on));
+        let task = tokio::spawn(async move {
+            if let Err(error) = make_plan(&hub, &receive, &wake, &sender).await {
+                // Whoever is not there any more does not want to know.
+                let _ = sender.send(Err(error)).await;
+            }
+        });
+        Self {
+            runs,
+            go_on,
+            _task: AbortOnDropHandle::new(task),
+        }
+    }
+}
+
+async fn make_plan(
+    hub: &Arc<Hub>,
+    receive: &Arc<Receive>,
+    go_on: &Notify,
+    runs: &mpsc::Sender<Result<Run, FetchError>>,
+) -> Result<(), FetchError> {
+    loop {
+        let asked = Arc::clone(receive);
+        let next = spawn_blocking(move || asked.next());
+        match next.await.expect("planning does not panic")? {
+            Next::Pages(wanted) => pages::fetch(hub, wanted).await?,
+            Next::Run(run) => {
+                // Planning reads local files: it is progress of its own.
+                hub.progressed();
+                let run = Run {
+                    id: RunId(run.id),
+                    start: run.start,
+                    end: run.end,
+                };
+                if runs.send(Ok(run)).await.is_err() {
+                    return Ok(());
+                }
+            }
+            Next::Wait => go_on.notified().await,
+            Next::Done => return Ok(()),
+        }
+    }
+}
+
+/// The fetch machine and what it is fed from.
+struct Fetcher {
+    hub: Arc<Hub>,
+    machine: Fetch,
+    sessions: HashMap<PeerKey, Known>,
+    /// Runs that are not done, by their beginning.
+    runs: BTreeMap<u64, Run>,
+    /// Answers with bytes that are being written.
+    answers: HashMap<(PeerKey, RequestId), Answer>,
+    replies: RunReplies,
+    written_since_checkpoint: u64,
+}
+
+struct Known {
+    session: Arc<Session>,
+    offered: RangeSet,
+    heard_bytes: u64,
+}
+
+#[derive(Default)]
+struct Answer {
+    writing: usize,
+    /// What the machine is told once everything is written.
+    end: Option<Input>,
+}
+
+impl Fetcher {
+    fn handle(&mut self, input: Input) {
+        self.machine.handle(std::time::Instant::now(), input);
+    }
+
+    fn want(&mut self, run: Run) {
+        self.runs.insert(run.start, run);
+        self.handle(Input::Wanted(run));
+    }
+
+    /// Compares the sessions that there are with those that the machine knows.
+    fn meet_peers(&mut self) {
+        let open = self.hub.sessions();
+        let same = |peer: &PeerKey, known: &Known| {
+            open.get(peer)
+                .is_some_and(|session| Arc::ptr_eq(session, &known.session))
+        };
+        let gone: Vec<_> = self
+            .sessions
+            .iter()
+            .filter(|(peer, known)| !same(peer, known))
+            .map(|(peer, _)| *peer)
+            .collect();
+        for peer in gone {
+            self.sessions.remove(&peer);
+            self.handle(Input::PeerLeft { peer });
+        }
+        for (peer, session) in open {
+            let offered = session.offered();
+            match self.sessions.get_mut(&peer) {
+                Some(known) if known.offered == offered => {}
+                Some(known) => {
+                    known.offered = offered.clone();
+                    self.handle(Input::PeerOffers { peer, offered });
+                }
+                None => self.meet(session, offered),
+            }
+        }
+    }
+
+    fn meet(&mut self, session: Arc<Session>, offered: RangeSet) {
+        let peer = session.peer;
+        let (distance, time) = (session.distance, session.round_trip);
+        let heard_bytes = session.traffic.received();
+        self.sessions.insert(
+            peer,
+            Known {
+                session,
+                offered: offered.clone(),
+                heard_bytes,
+            },
+        );
+        self.handle(Input::PeerJoined {
+            peer,
+            distance,
+            offered,
+        });
+        self.handle(Input::RoundTrip { peer, time });
+    }
+
+    fn take_reply(
+        &mut self,
+        peer: PeerKey,
+        request: RequestId,
+        reply: RunReply,
+        writers: &DiskWriters,
+    ) {
+        let end = match reply {
+            RunReply::Data { position, bytes } => {
+                self.answers.entry((peer, request)).or_default().writing += 1;
+                return writers.write(Job {
+                    peer,
+                    request,
+                    position,
+                    bytes,
+                });
+            }
+            RunReply::Ended(outcome) => Input::Ended {
+                peer,
+                request,
+                outcome,
+            },
+            RunReply::Busy(retry) => Input::Busy {
+                peer,
+                request,
+                retry,
+            },
+            // The machine hears that the peer left.
+            RunReply::Lost => return,
+        };
+        match self.answers.get_mut(&(peer, request)) {
+            // It must hear of the bytes before it hears that no more come.
+            Some(answer) if answer.writing > 0 => answer.end = Some(end),
+            _ => self.handle(end),
+        }
+    }
+
+    fn take_verdict(&mut self, verdict: Verdict) -> Result<(), FetchError> {
+        let Verdict { peer, request, .. } = verdict;
+        for range in verdict.good {
+            self.hub.progressed();
+            self.written_since_checkpoint += range.end - range.start;
+            self.handle(Input::Delivered { peer, range });
+        }
+        for range in verdict.bad {
+            let position = range.start;
+            self.hub.tell(FetchEvent::BadChunk { peer, position });
+            self.handle(Input::BadChunk { peer, range });
+        }
+        if let Some(error) = verdict.out_of_step
+            && self.is_wanted(&error)
+        {
+            self.leave(peer, ByeReason::Protocol, &error.to_string());
+        }
+        if let Some(answer) = self.answers.get_mut(&(peer, request)) {
+            answer.writing -= 1;
+            if answer.writing == 0
+                && let Some(answer) = self.answers.remove(&(peer, request))
+                && let Some(end) = answer.end
+            {
+                self.handle(end);
+            }
+        }
+        verdict.failed.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    /// Whether bytes that the destination does not take belong to a run that it waits for:
+    /// else the run was done in the meantime, and nobody is to blame.
+    fn is_wanted(&self, error: &ReceiveError) -> bool {
+        let (ReceiveError::Unrequested { position } | ReceiveError::WrongLength { position, .. }) =
+            error
+        else {
+            return false;
+        };
+        let before = self.runs.range(..=position).next_back();
+        before.is_some_and(|(_, run)| run.range().contains(position))
+    }
+
+    fn leave(&self, peer: PeerKey, reason: ByeReason, why: &str) {
+        if let Some(known) = self.sessions.get(&peer) {
+            known.session.drop_for(reason, why);
+        }
+    }
+
+    async fn alarm(&self) {
+        match self.machine.next_timeout() {
+            Some(at) => sleep_until(Instant::from_std(at)).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Tells the machine the time, after whom was heard since: who sends a frame slowly is
+    /// not silent.
+    fn wake(&mut self) {
+        let mut heard = Vec::new();
+        for (peer, known) in &mut self.sessions {
+            let bytes = known.session.traffic.received();
+            if bytes >= known.heard_bytes + HEARD_BYTES_MIN {
+                known.heard_bytes = bytes;
+                heard.push(*peer);
+            }
+        }
+        for peer in heard {
+            self.hub.progressed();
+            self.handle(Input::Heard { peer });
+        }
+        self.handle(Input::Timeout);
+    }
+
+    /// Does what the machine decided; true if a run was done.
+    fn carry_out(&mut self) -> bool {
+        let mut done = false;
+        while let Some(output) = self.machine.poll() {
+            match output {
+                Output::Request {
+                    peer,
+                    request,
+                    ranges,
+                    urgent,
+                    ..
+                } => {
+                    if let Some(known) = self.sessions.get(&peer) {
+                        let (priority, replies) = (u8::from(urgent), self.replies.clone());
+                        known.session.ask_run(request, ranges, priority, replies);
+                    }
+                }
+                Output::Cancel { peer, request } => {
+                    if let Some(known) = self.sessions.get(&peer) {
+                        known.session.cancel_run(request);
+                    }
+                }
+                Output::Drop { peer, why } => match why {
+                    DropReason::BadChunks => {
+                        let why = "it sent bytes that are not what was asked for";
+                        self.leave(peer, ByeReason::BadData, why);
+                    }
+                    DropReason::TooMany => {
+                        if let Some(known) = self.sessions.get(&peer) {
+                            known.session.leave(ByeReason::TooMany, "");
+                        }
+                    }
+                },
+                Output::RunDone(id) => {
+                    self.runs.retain(|_, run| run.id != id);
+                    done = true;
+                }
+                Output::State(State::Fetching) => self.hub.tell(FetchEvent::Fetching),
+                Output::State(State::Waiting(what)) => self.hub.tell(FetchEvent::Waiting(what)),
+                Output::State(State::Idle) => {}
+            }
+        }
+        done
+    }
+
+    /// Takes back what is still asked for.
+    fn abandon(&mut self) {
+        for known in self.sessions.values() {
+            known.session.cancel_all_runs();
+        }
+    }
+}
+
+/// Records what came, every now and then, beside the fetch.
+struct Checkpoints {
+    receive: Arc<Receive>,
+    last: Instant,
+    running: JoinSet<Result<(), ReceiveError>>,
+}
+
+impl Checkpoints {
+    fn new(receive: &Arc<Receive>) -> Self {
+        Self {
+            receive: Arc::clone(receive),
+            last: Instant::now(),
+            running: JoinSet::new(),
+        }
+    }
+
+    /// Gives what came of the one that runs; nothing when it is time for the next.
+    async fn next(&mut self, bytes: u64) -> Option<Result<(), ReceiveError>> {
+        if !self.running.is_empty() {
+            return Some(self.done().await);
+        }
+        match bytes {
+            0 => std::future::pending().await,
+            1..CHECKPOINT_BYTES => sleep_until(self.last + CHECKPOINT_EVERY).await,
+            _ => {}
+        }
+        None
+    }
+
+    fn begin(&mut self) {
+        self.last = Instant::now();
+        let receive = Arc::clone(&self.receive);
+        self.running.spawn_blocking(move || receive.checkpoint());
+    }
+
+    /// Ends when the one that was begun is written.
+    async fn done(&mut self) -> Result<(), ReceiveError> {
+        match self.running.join_next().await {
+            Some(done) => done.expect("recording does not panic"),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Waits for one that was begun.
+    async fn wait(&mut self) -> Result<(), ReceiveError> {
+        match self.running.is_empty() {
+            true => Ok(()),
+            false => self.done().await,
+        }
+    }
+
+    /// Writes one more, the last.
+    async fn last(&mut self) -> Result<(), ReceiveError> {
+        self.wait().await?;
+        self.begin();
+        self.done().await
+    }
+}

@@ -1,0 +1,106 @@
+//! Fetching pages of manifests and content lists.
+//!
+//! Owns: spreading them over the sources, asking another for what one does not have, and
+//! putting them into the store in one commit. Refuses: knowing which pages are needed.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use shoal_protocol::id::PageId;
+use shoal_protocol::peer::PeerKey;
+use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
+
+use super::FetchError;
+use super::session::Session;
+use super::swarm::Hub;
+
+/// Pages that are asked for at once: about a frame's worth.
+const BATCH: usize = 64;
+/// Requests that are open at once.
+const BATCHES_MAX: usize = 32;
+/// Pages that are kept in memory before they are committed.
+const COMMIT_PAGES: usize = 256;
+
+/// Fetches `pages` into the store.
+pub(crate) async fn fetch(hub: &Arc<Hub>, pages: Vec<PageId>) -> Result<(), FetchError> {
+    let mut wanted: HashSet<PageId> = pages.into_iter().collect();
+    let mut asked_in_vain: HashSet<PeerKey> = HashSet::new();
+    let mut changes = hub.changes();
+    while !wanted.is_empty() {
+        changes.mark_unchanged();
+        let sessions = hub.sessions();
+        asked_in_vain.retain(|peer| sessions.contains_key(peer));
+        let useful = sessions
+            .values()
+            .find(|session| !asked_in_vain.contains(&session.peer));
+        let Some(session) = useful else {
+            if let Some(why) = hub.hopeless() {
+                return Err(why);
+            }
+            if !sessions.is_empty() && !hub.expects_more() {
+                return Err(FetchError::PageNotFound {
+                    snapshot: hub.snapshot_id(),
+                    page: *wanted.iter().next().expect("not empty"),
+                });
+            }
+            tokio::select! {
+                changed = changes.changed() => changed.expect("the hub has the sender"),
+                error = hub.out_of_patience() => return Err(error),
+            }
+            continue;
+        };
+        let before = wanted.len();
+        ask(hub, session, &mut wanted).await?;
+        if wanted.len() == before && !session.closing.is_cancelled() {
+            asked_in_vain.insert(session.peer);
+        }
+    }
+    Ok(())
+}
+
+/// Asks one source for everything that is wanted; what comes is not wanted any more.
+async fn ask(
+    hub: &Arc<Hub>,
+    session: &Session,
+    wanted: &mut HashSet<PageId>,
+) -> Result<(), FetchError> {
+    let (sender, mut replies) = mpsc::unbounded_channel();
+    let pages: Vec<PageId> = wanted.iter().copied().collect();
+    for batch in pages.chunks(BATCH).take(BATCHES_MAX) {
+        session.ask_pages(batch, sender.clone());
+    }
+    drop(sender);
+    let mut came = Vec::new();
+    loop {
+        let reply = tokio::select! {
+            reply = replies.recv() => reply,
+            error = hub.out_of_patience() => return Err(error),
+        };
+        let ended = reply.is_none();
+        if let Some((page, bytes)) = reply {
+            hub.progressed();
+            wanted.remove(&page);
+            came.push((page, bytes));
+        }
+        if came.len() >= COMMIT_PAGES || (ended && !came.is_empty()) {
+            keep(hub, std::mem::take(&mut came)).await?;
+        }
+        if ended {
+            return Ok(());
+        }
+    }
+}
+
+/// Puts verified pages into the store.
+async fn keep(hub: &Hub, pages: Vec<(PageId, Vec<u8>)>) -> Result<(), FetchError> {
+    let store = hub.endpoint.store().clone();
+    let kept = spawn_blocking(move || {
+        let batch = store.begin();
+        for (page, bytes) in &pages {
+            batch.put_page(page, bytes)?;
+        }
+        batch.commit(false)
+    });
+    Ok(kept.await.expect("the store does not panic")?)
+}

@@ -1,0 +1,318 @@
+//! Reads a stretch of a snapshot from its sources without keeping it.
+//!
+//! Owns: fetching the pages that lead there and no others, then the chunks in order, the
+//! next window asked for while the last is handed on. Refuses: to write bytes anywhere, and
+//! to read ahead without a bound: a reader that stops is waited for.
+
+use std::collections::{HashSet, VecDeque};
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use shoal_protocol::have::RangeSet;
+use shoal_protocol::id::ChunkId;
+use shoal_protocol::manifest::{self, SnapshotCursor, Step};
+use shoal_protocol::paged_list::ReadError;
+use shoal_protocol::peer::PeerKey;
+use shoal_protocol::snapshot::Snapshot;
+use shoal_protocol::wire::{Outcome, RequestId};
+use shoal_store::StoreError;
+use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+
+use super::page_set::StorePages;
+use super::session::{RunReply, Session};
+use super::swarm::Hub;
+use super::{FetchError, FetchEvent, pages};
+
+/// The first window is a few chunks, so that the first byte comes soon; later ones double.
+const WINDOW_BYTES: (u64, u64) = (256 << 10, 4 << 20);
+/// Chunks that wait for the reader.
+const READY_MAX: usize = 8;
+/// Pages that one look ahead finds missing.
+const PAGES_MAX: usize = 64;
+
+/// Reads `positions`, verified and in order.
+pub(crate) fn read(
+    hub: Arc<Hub>,
+    positions: Range<u64>,
+) -> mpsc::Receiver<Result<Bytes, FetchError>> {
+    let (sender, receiver) = mpsc::channel(READY_MAX);
+    tokio::spawn(async move {
+        let mut reading = Reading {
+            hub: Arc::clone(&hub),
+            out: sender.clone(),
+            unwelcome: HashSet::new(),
+        };
+        if let Err(Stop::Failed(error)) = reading.run(positions).await {
+            // A reader that went away needs no reason.
+            let _ = sender.send(Err(error)).await;
+        }
+    });
+    receiver
+}
+
+/// Why reading stops early.
+enum Stop {
+    Failed(FetchError),
+    /// Nobody reads any more.
+    Unread,
+}
+
+impl From<FetchError> for Stop {
+    fn from(error: FetchError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// A chunk and where it stands.
+#[derive(Clone, Copy)]
+struct Wanted {
+    id: ChunkId,
+    start: u64,
+    end: u64,
+}
+
+struct Reading {
+    hub: Arc<Hub>,
+    out: mpsc::Sender<Result<Bytes, FetchError>>,
+    /// Sources that sent wrong bytes.
+    unwelcome: HashSet<PeerKey>,
+}
+
+impl Reading {
+    async fn run(&mut self, positions: Range<u64>) -> Result<(), Stop> {
+        let snapshot = self.hub.snapshot().await?;
+        let end = positions.end.min(snapshot.bytes);
+        let mut from = positions.start;
+        let mut window = WINDOW_BYTES.0;
+        let mut ahead: Option<(Range<u64>, Window)> = None;
+        while from < end {
+            let (range, asked) = match ahead.take() {
+                Some(ahead) => ahead,
+                None => self.open(&snapshot, from, window).await?,
+            };
+            window = (window * 2).min(WINDOW_BYTES.1);
+            if range.end < end {
+                ahead = Some(self.open(&snapshot, range.end, window).await?);
+            }
+            self.hand_on(asked, from..end).await?;
+            from = range.end;
+        }
+        Ok(())
+    }
+
+    /// Finds the chunks of a window that begins with the one that holds `from`, and asks
+    /// for them.
+    async fn open(
+        &mut self,
+        snapshot: &Snapshot,
+        from: u64,
+        bytes: u64,
+    ) -> Result<(Range<u64>, Window), Stop> {
+        let until = from.saturating_add(bytes).min(snapshot.bytes);
+        let chunks = self.chunks(snapshot, from..until).await?;
+        let (Some(first), Some(last)) = (chunks.front(), chunks.back()) else {
+            let why = format!("it has no chunk at position {from}");
+            return Err(FetchError::Malformed(why).into());
+        };
+        let range = first.start..last.end;
+        let session = self.ask(&range).await?;
+        Ok((range, Window { chunks, session }))
+    }
+
+    /// The chunks of `positions`; pages that are missing are fetched.
+    async fn chunks(
+        &self,
+        snapshot: &Snapshot,
+        positions: Range<u64>,
+    ) -> Result<VecDeque<Wanted>, FetchError> {
+        loop {
+            let (store, record) = (self.hub.endpoint.store().clone(), *snapshot);
+            let asked = positions.clone();
+            let look = spawn_blocking(move || {
+                let source = StorePages(&store);
+                let missing = manifest::missing(&source, &record, asked.clone(), PAGES_MAX)?;
+                match missing.is_empty() {
+                    true => list_chunks(&source, &record, asked).map(Ok),
+                    false => Ok(Err(missing)),
+                }
+            });
+            match look.await.expect("the store does not panic") {
+                Ok(Ok(chunks)) => return Ok(chunks),
+                Ok(Err(missing)) => pages::fetch(&self.hub, missing).await?,
+                Err(ReadError::Missing(page)) => pages::fetch(&self.hub, vec![page]).await?,
+                Err(ReadError::Source(error)) => return Err(error.into()),
+                Err(corrupt @ ReadError::Corrupt { .. }) => {
+                    return Err(FetchError::Malformed(corrupt.to_string()));
+                }
+            }
+        }
+    }
+
+    /// Asks a source that offers `range` for it.
+    async fn ask(&self, range: &Range<u64>) -> Result<Asked, FetchError> {
+        let mut changes = self.hub.changes();
+        let offers = |session: &Arc<Session>| {
+            !self.unwelcome.contains(&session.peer)
+                && !session.closing.is_cancelled()
+                && session.offered().contains_range(range.clone())
+        };
+        loop {
+            changes.mark_unchanged();
+            let sessions = self.hub.sessions();
+            if let Some(session) = sessions.values().find(|session| offers(session)) {
+                let (sender, replies) = mpsc::unbounded_channel();
+                let ranges = RangeSet::of(range.clone());
+                session.ask_run(RequestId(0), ranges, 1, sender);
+                return Ok(Asked {
+                    session: Arc::clone(session),
+                    replies,
+                    bytes: VecDeque::new(),
+                });
+            }
+            if let Some(why) = self.hub.hopeless() {
+                return Err(why);
+            }
+            tokio::select! {
+                changed = changes.changed() => changed.expect("the hub has the sender"),
+                error = self.hub.out_of_patience() => return Err(error),
+            }
+        }
+    }
+
+    /// Verifies the chunks of a window as they come and hands on what lies in `positions`.
+    /// What does not come, or comes wrong, is asked of another source.
+    async fn hand_on(&mut self, window: Window, positions: Range<u64>) -> Result<(), Stop> {
+        let Window {
+            mut chunks,
+            session: mut asked,
+        } = window;
+        while let Some(chunk) = chunks.front().copied() {
+            let came = tokio::select! {
+                came = asked.chunk(&chunk) => came,
+                error = self.hub.out_of_patience() => return Err(error.into()),
+                () = self.out.closed() => return Err(Stop::Unread),
+            };
+            match came {
+                Came::Chunk(bytes) => {
+                    self.hub.progressed();
+                    chunks.pop_front();
+                    let skip = positions.start.saturating_sub(chunk.start);
+                    let keep = positions.end.min(chunk.end) - chunk.start;
+                    if skip < keep {
+                        let (skip, keep) = (clip(skip), clip(keep));
+                        let sent = self.out.send(Ok(bytes.slice(skip..keep))).await;
+                        sent.map_err(|_| Stop::Unread)?;
+                    }
+                    continue;
+                }
+                Came::Wrong => {
+                    let (peer, position) = (asked.session.peer, chunk.start);
+                    self.hub.tell(FetchEvent::BadChunk { peer, position });
+                    self.unwelcome.insert(peer);
+                    let others = self.hub.sessions();
+                    if others.keys().all(|peer| self.unwelcome.contains(peer)) {
+                        let why = format!("it sent wrong bytes at position {position}");
+                        return Err(FetchError::Misbehaved { peer, why }.into());
+                    }
+                }
+                Came::Later(retry) => sleep(retry).await,
+                Came::NothingMore => {}
+            }
+            let end = chunks.back().expect("one is wanted").end;
+            asked = self.ask(&(chunk.start..end)).await?;
+        }
+        Ok(())
+    }
+}
+
+fn clip(offset: u64) -> usize {
+    usize::try_from(offset).expect("within a chunk")
+}
+
+fn list_chunks(
+    source: &StorePages<'_>,
+    snapshot: &Snapshot,
+    positions: Range<u64>,
+) -> Result<VecDeque<Wanted>, ReadError<StoreError>> {
+    let mut cursor = SnapshotCursor::new(snapshot);
+    cursor.seek(positions.start);
+    let mut chunks = VecDeque::new();
+    while let Some(step) = cursor.next(source)? {
+        let Step::Chunk {
+            position, chunk, ..
+        } = step
+        else {
+            continue;
+        };
+        if position >= positions.end {
+            break;
+        }
+        chunks.push_back(Wanted {
+            id: chunk.id,
+            start: position,
+            end: position + u64::from(chunk.length),
+        });
+    }
+    Ok(chunks)
+}
+
+/// A window that was asked for.
+struct Window {
+    chunks: VecDeque<Wanted>,
+    session: Asked,
+}
+
+/// An answer on its way.
+struct Asked {
+    session: Arc<Session>,
+    replies: mpsc::UnboundedReceiver<(PeerKey, RequestId, RunReply)>,
+    /// Frames that came, in the order of positions.
+    bytes: VecDeque<(u64, Bytes)>,
+}
+
+/// What became of a chunk.
+enum Came {
+    Chunk(Bytes),
+    Wrong,
+    Later(std::time::Duration),
+    NothingMore,
+}
+
+impl Asked {
+    /// The next chunk of the answer, verified.
+    async fn chunk(&mut self, wanted: &Wanted) -> Came {
+        loop {
+            while let Some((start, bytes)) = self.bytes.front() {
+                let end = start + bytes.len() as u64;
+                if end <= wanted.start {
+                    self.bytes.pop_front();
+                    continue;
+                }
+                if *start > wanted.start || end < wanted.end {
+                    return Came::Wrong;
+                }
+                let from = clip(wanted.start - start);
+                let chunk = bytes.slice(from..from + clip(wanted.end - wanted.start));
+                return match ChunkId::of(&chunk) == wanted.id {
+                    true => Came::Chunk(chunk),
+                    false => Came::Wrong,
+                };
+            }
+            match self.replies.recv().await {
+                Some((_, _, RunReply::Data { position, bytes })) => {
+                    // A copy, so that a slow reader does not hold a frame buffer.
+                    let bytes = Bytes::copy_from_slice(&bytes);
+                    self.bytes.push_back((position, bytes));
+                }
+                Some((_, _, RunReply::Busy(retry))) => return Came::Later(retry),
+                Some((_, _, RunReply::Ended(Outcome::Complete))) => {}
+                Some((_, _, RunReply::Ended(_) | RunReply::Lost)) | None => {
+                    return Came::NothingMore;
+                }
+            }
+        }
+    }
+}

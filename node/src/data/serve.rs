@@ -1,0 +1,324 @@
+//! Answers the peers that were let in.
+//!
+//! Owns: the serve machine that all connections share, carrying out what it decides, and the
+//! buffers of all answers. Refuses: deciding whose turn it is (`shoal_protocol::serve`) and
+//! who may ask (the visitor's rights).
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use shoal_protocol::bounded::List;
+use shoal_protocol::have::RangeSet;
+use shoal_protocol::id::SnapshotId;
+use shoal_protocol::serve::{Input, Output, Serve, ServeConfig};
+use shoal_protocol::wire::limits::FRAME_PAYLOAD_BYTES_MAX;
+use shoal_protocol::wire::{Codec, Outcome, PageRequest, Pages, RequestId, RunData, RunRequest};
+use shoal_store::Store;
+use tokio::task::spawn_blocking;
+use tokio_util::sync::CancellationToken;
+
+use super::answer::{AnswerError, RunAnswer, read_pages};
+use super::buffers::{Buffer, BufferPool};
+use super::outbox::Payload;
+use super::page_set::PageSets;
+use super::visitor::Visitor;
+
+/// Answers that run at once.
+const ACTIVE_MAX: usize = 16;
+/// Frames in memory, over all connections. A peer that takes nothing holds four: one being
+/// written, one queued, and one in the hands of each of its two answers.
+const BUFFERS: usize = 2 * ACTIVE_MAX;
+/// Page answers that run at once; each holds a buffer.
+const PAGE_BUFFERS: usize = 8;
+
+/// What serves all connections of a node.
+pub(crate) struct Server {
+    store: Store,
+    machine: Mutex<Machine>,
+    buffers: BufferPool,
+    page_buffers: BufferPool,
+    page_sets: PageSets,
+}
+
+struct Machine {
+    serve: Serve,
+    next: u64,
+    /// The requests that the machine knows, by the number that it knows them by: peers
+    /// choose their own, and may be connected more than once.
+    asked: HashMap<RequestId, Asked>,
+}
+
+#[derive(Clone)]
+struct Asked {
+    visitor: Arc<Visitor>,
+    /// The peer's number.
+    request: RequestId,
+    /// Whether nothing of what was asked had to be left out.
+    whole: bool,
+    stop: CancellationToken,
+}
+
+impl Server {
+    /// A server for what is in `store`.
+    pub(crate) fn new(store: Store) -> Self {
+        let config = ServeConfig {
+            active_max: ACTIVE_MAX,
+            ..ServeConfig::default()
+        };
+        Self {
+            store,
+            machine: Mutex::new(Machine {
+                serve: Serve::new(config),
+                next: 0,
+                asked: HashMap::new(),
+            }),
+            buffers: BufferPool::new(BUFFERS),
+            page_buffers: BufferPool::new(PAGE_BUFFERS),
+            page_sets: PageSets::default(),
+        }
+    }
+
+    /// Takes a request for a run; the visitor has noted that it is open.
+    pub(crate) fn ask(self: &Arc<Self>, visitor: &Arc<Visitor>, asked: RunRequest) {
+        let offered = visitor.offered(&asked.snapshot);
+        let ranges = offered.map(|offered| asked.ranges.intersect(&offered));
+        let Some(ranges) = ranges.filter(|ranges| !ranges.is_empty()) else {
+            // The same whether it may not be had, is not here, or does not exist.
+            visitor.end(asked.request, Outcome::NotHeld);
+            return;
+        };
+        let whole = ranges == asked.ranges;
+        let number = {
+            let mut machine = self.machine();
+            machine.next += 1;
+            let number = RequestId(machine.next);
+            let stop = CancellationToken::new();
+            machine.asked.insert(
+                number,
+                Asked {
+                    visitor: Arc::clone(visitor),
+                    request: asked.request,
+                    whole,
+                    stop,
+                },
+            );
+            number
+        };
+        self.handle(Input::Request {
+            peer: visitor.peer(),
+            request: number,
+            snapshot: asked.snapshot,
+            ranges,
+            priority: asked.priority,
+        });
+    }
+
+    /// Takes back a visitor's request.
+    pub(crate) fn cancel(self: &Arc<Self>, visitor: &Arc<Visitor>, request: RequestId) {
+        let theirs = |asked: &Asked| asked.request == request;
+        self.cancel_where(visitor, theirs);
+    }
+
+    /// Takes back all of a visitor's requests: the connection is over.
+    pub(crate) fn leave(self: &Arc<Self>, visitor: &Arc<Visitor>) {
+        self.cancel_where(visitor, |_| true);
+    }
+
+    fn cancel_where(self: &Arc<Self>, visitor: &Arc<Visitor>, which: impl Fn(&Asked) -> bool) {
+        let numbers: Vec<_> = self
+            .machine()
+            .asked
+            .iter()
+            .filter(|(_, asked)| Arc::ptr_eq(&asked.visitor, visitor) && which(asked))
+            .map(|(number, _)| *number)
+            .collect();
+        for request in numbers {
+            let peer = visitor.peer();
+            self.handle(Input::Cancel { peer, request });
+        }
+    }
+
+    fn machine(&self) -> std::sync::MutexGuard<'_, Machine> {
+        self.machine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn handle(self: &Arc<Self>, input: Input) {
+        let mut machine = self.machine();
+        machine.serve.handle(Instant::now(), input);
+        while let Some(output) = machine.serve.poll() {
+            self.carry_out(&mut machine, output);
+        }
+    }
+
+    fn carry_out(self: &Arc<Self>, machine: &mut Machine, output: Output) {
+        match output {
+            Output::Start {
+                peer,
+                request,
+                ranges,
+                snapshot,
+            } => {
+                let asked = machine.asked.get(&request).expect("known until it ends");
+                let (server, asked) = (Arc::clone(self), asked.clone());
+                tokio::spawn(async move {
+                    let bytes = server.answer(&asked, snapshot, ranges).await;
+                    server.machine().asked.remove(&request);
+                    server.handle(Input::Ended {
+                        peer,
+                        request,
+                        bytes,
+                    });
+                });
+            }
+            Output::Stop { request, .. } => {
+                if let Some(asked) = machine.asked.get(&request) {
+                    asked.stop.cancel();
+                }
+            }
+            Output::Busy { request, retry, .. } => {
+                if let Some(asked) = machine.asked.remove(&request) {
+                    let retry_ms = u32::try_from(retry.as_millis()).unwrap_or(u32::MAX);
+                    asked.visitor.turn_down(asked.request, retry_ms);
+                }
+            }
+            Output::Cancelled { request, .. } => {
+                if let Some(asked) = machine.asked.remove(&request) {
+                    asked.visitor.end(asked.request, Outcome::Cancelled);
+                }
+            }
+        }
+    }
+
+    /// Sends what was asked for; gives the bytes that were sent.
+    async fn answer(&self, asked: &Asked, snapshot: SnapshotId, ranges: RangeSet) -> u64 {
+        let visitor = &asked.visitor;
+        let mut sent = 0;
+        let complete = match asked.whole {
+            true => Outcome::Complete,
+            false => Outcome::NotHeld,
+        };
+        let Some(allowed) = visitor.allowed(&snapshot) else {
+            visitor.end(asked.request, Outcome::NotHeld);
+            return sent;
+        };
+        let (store, readers) = (self.store.clone(), visitor.readers());
+        let record = allowed.snapshot;
+        let opened =
+            spawn_blocking(move || RunAnswer::open(&store, &record, ranges, readers)).await;
+        let mut run = match opened.expect("reading does not panic") {
+            Ok(run) => run,
+            Err(error) => {
+                self.excuse(asked, &error);
+                return sent;
+            }
+        };
+        let outcome = loop {
+            if asked.stop.is_cancelled() {
+                break Outcome::Cancelled;
+            }
+            if visitor.allowed(&snapshot).is_none() {
+                break Outcome::NotHeld;
+            }
+            let buffer = tokio::select! {
+                buffer = self.buffers.take(FRAME_PAYLOAD_BYTES_MAX) => buffer,
+                () = asked.stop.cancelled() => break Outcome::Cancelled,
+            };
+            let (read, back) = read(run, buffer).await;
+            run = back;
+            let (piece, buffer) = match read {
+                Ok(Some(read)) => read,
+                Ok(None) => break complete,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot read what is offered");
+                    break error.outcome();
+                }
+            };
+            let length = piece.end - piece.start;
+            let data = RunData {
+                request: asked.request,
+                position: piece.start,
+                codec: Codec::Raw,
+                plain_length: u32::try_from(length).expect("a frame is short"),
+            };
+            let sending = visitor.outbox().send(data, Payload::Pooled(buffer));
+            if sending.await.is_err() {
+                return sent;
+            }
+            sent += length;
+            allowed.traffic.add_sent(length);
+        };
+        visitor.end_behind_data(asked.request, outcome).await;
+        sent
+    }
+
+    fn excuse(&self, asked: &Asked, error: &AnswerError) {
+        tracing::warn!(%error, "cannot read what is offered");
+        asked.visitor.end(asked.request, error.outcome());
+    }
+
+    /// Sends the pages that were asked for, as far as they are here and belong to the
+    /// snapshot.
+    pub(crate) async fn send_pages(self: Arc<Self>, visitor: Arc<Visitor>, asked: PageRequest) {
+        let request = asked.request;
+        let Some(allowed) = visitor.allowed(&asked.snapshot) else {
+            visitor.end_pages(request, Payload::Empty).await;
+            return;
+        };
+        let server = Arc::clone(&self);
+        let pages = asked.pages.into_vec();
+        let of_snapshot = spawn_blocking(move || {
+            (server.page_sets).of_snapshot(&server.store, &allowed.snapshot, &pages)
+        });
+        let mut pages = match of_snapshot.await.expect("reading does not panic") {
+            Ok(pages) => pages.into_iter(),
+            Err(error) => {
+                tracing::warn!(%error, "cannot tell which pages a snapshot has");
+                Vec::new().into_iter()
+            }
+        };
+        loop {
+            let mut buffer = self.page_buffers.take(0).await;
+            let store = self.store.clone();
+            let read = spawn_blocking(move || {
+                let heads = read_pages(&store, &mut pages, buffer.vec_mut());
+                (heads, pages, buffer)
+            });
+            let (heads, left, buffer) = read.await.expect("reading does not panic");
+            let heads = heads.unwrap_or_else(|error| {
+                tracing::warn!(%error, "cannot read a page");
+                List::empty()
+            });
+            let last = left.as_slice().is_empty() || heads.is_empty();
+            pages = left;
+            let answer = Pages {
+                request,
+                last,
+                pages: heads,
+            };
+            if last {
+                visitor.close_request(request);
+            }
+            let payload = match answer.pages.is_empty() {
+                true => Payload::Empty,
+                false => Payload::Pooled(buffer),
+            };
+            if visitor.outbox().send(answer, payload).await.is_err() || last {
+                return;
+            }
+        }
+    }
+}
+
+type Piece = (std::ops::Range<u64>, Buffer);
+
+async fn read(
+    mut run: RunAnswer,
+    mut buffer: Buffer,
+) -> (Result<Option<Piece>, AnswerError>, RunAnswer) {
+    let reading = spawn_blocking(move || {
+        let piece = run.next(buffer.vec_mut());
+        (piece.map(|piece| piece.map(|piece| (piece, buffer))), run)
+    });
+    reading.await.expect("reading does not panic")
+}

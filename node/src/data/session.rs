@@ -1,0 +1,539 @@
+//! One connection that we made to somebody who serves a snapshot.
+//!
+//! Owns: asking to be let in, the requests that are open, and the check that nothing comes
+//! that was not asked for. Refuses: deciding what to ask for, and verifying chunks, which
+//! happens where they are written; pages are verified here, since they are small.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use shoal_protocol::access::{Address, Presentation, presentation::Binding};
+use shoal_protocol::bounded::List;
+use shoal_protocol::fetch::Distance;
+use shoal_protocol::have::RangeSet;
+use shoal_protocol::id::PageId;
+use shoal_protocol::peer::PeerKey;
+use shoal_protocol::snapshot::Snapshot;
+use shoal_protocol::wire::limits::{BUSY_RETRY_MS_MAX, REQUEST_PAGES_MAX};
+use shoal_protocol::wire::{
+    Bye, ByeReason, Cancel, Codec, Codecs, HaveRequest, Kind, Message, Outcome, PageCodec,
+    PageRequest, Pages, Pong, Present, Refused, RefusedReason, RequestId, RunData, RunRequest,
+};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::buffers::{Buffer, BufferPool};
+use super::dial::Dialled;
+use super::link::{Link, LinkError, LinkReader};
+use super::outbox::Outbox;
+use super::swarm::Access;
+use super::traffic::Traffic;
+use super::{Endpoint, greeting};
+
+/// How long a source may take to let us in.
+const ADMISSION: Duration = Duration::from_secs(10);
+
+/// Why there is no session (any more).
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SessionError {
+    /// Unreachable, lost, or too slow: it may be tried again.
+    #[error("{0}")]
+    Lost(String),
+    /// It does not honour the grant.
+    #[error("{0}")]
+    Refused(String),
+    /// It asks to be tried later.
+    #[error("too many peers are connected to it")]
+    Full(Duration),
+    /// It broke the protocol, or sent what it should not have.
+    #[error("{0}")]
+    Misbehaved(String),
+}
+
+impl From<LinkError> for SessionError {
+    fn from(error: LinkError) -> Self {
+        match error.is_misbehaviour() {
+            true => Self::Misbehaved(error.to_string()),
+            false => Self::Lost(error.to_string()),
+        }
+    }
+}
+
+/// What comes for a request for a run.
+pub(crate) enum RunReply {
+    /// Some of the bytes.
+    Data { position: u64, bytes: Buffer },
+    /// Nothing more comes.
+    Ended(Outcome),
+    /// Nothing comes; ask again later.
+    Busy(Duration),
+    /// The connection is over.
+    Lost,
+}
+
+/// Where replies to a run request go: the tag is the asker's own number for it.
+pub(crate) type RunReplies = mpsc::UnboundedSender<(PeerKey, RequestId, RunReply)>;
+
+/// What comes for a request for pages: pages, then nothing.
+pub(crate) type PageReplies = mpsc::UnboundedSender<(PageId, Vec<u8>)>;
+
+/// An open session, shared by all who ask through it.
+pub(crate) struct Session {
+    pub(crate) peer: PeerKey,
+    pub(crate) address: Address,
+    pub(crate) distance: Distance,
+    pub(crate) snapshot: Snapshot,
+    /// How long the source took to let us in: about a round trip.
+    pub(crate) round_trip: Duration,
+    pub(crate) traffic: Arc<Traffic>,
+    pub(crate) closing: CancellationToken,
+    offered: Mutex<RangeSet>,
+    outbox: Outbox,
+    next: AtomicU64,
+    open: Mutex<HashMap<RequestId, Open>>,
+    /// Why the source is not worth another attempt.
+    dropped: Mutex<Option<String>>,
+}
+
+enum Open {
+    Run {
+        tag: RequestId,
+        left: RangeSet,
+        replies: RunReplies,
+    },
+    Pages {
+        left: HashSet<PageId>,
+        replies: PageReplies,
+    },
+}
+
+/// The half of a session that reads.
+pub(crate) struct Listening {
+    session: Arc<Session>,
+    reader: LinkReader,
+    buffers: BufferPool,
+    offers_changed: Box<dyn Fn() + Send + Sync>,
+}
+
+impl Session {
+    /// Says hello, presents the grant, and is let in. The first future reads, the second
+    /// writes; the session lives as long as both run.
+    pub(crate) async fn open(
+        endpoint: &Endpoint,
+        access: &Access,
+        dialled: Dialled,
+        traffic: Arc<Traffic>,
+        buffers: BufferPool,
+        offers_changed: Box<dyn Fn() + Send + Sync>,
+    ) -> Result<
+        (
+            Arc<Self>,
+            Listening,
+            BoxFuture<'static, Result<(), LinkError>>,
+        ),
+        SessionError,
+    > {
+        let Dialled {
+            link,
+            address,
+            distance,
+        } = dialled;
+        let Link {
+            peer,
+            mut reader,
+            mut writer,
+        } = link;
+        let began = Instant::now();
+        let enter = async {
+            greeting::say_hello(
+                &mut writer,
+                greeting::nonce(),
+                endpoint.agent(),
+                List::empty(),
+            )
+            .await?;
+            let hello = greeting::hear_hello(&mut reader).await?;
+            let binding = Binding {
+                client: endpoint.peer_key(),
+                server: peer,
+                nonce: hello.nonce,
+            };
+            let presentation = Presentation::new(access.grant.clone(), &access.holder, &binding);
+            writer.send(Present { presentation }, &[]).await?;
+            writer.flush().await?;
+            let asked = Instant::now();
+            let admitted = hear_verdict(&mut reader).await?;
+            Ok::<_, SessionError>((admitted, asked.elapsed()))
+        };
+        let (admitted, round_trip) = timeout(ADMISSION, enter)
+            .await
+            .map_err(|_| SessionError::Lost("it does not answer".to_owned()))??;
+        if admitted.grant != access.grant.id() || !admitted.answers(&access.grant.grant) {
+            let why = "it admits us to something else than it granted".to_owned();
+            return Err(SessionError::Misbehaved(why));
+        }
+        tracing::debug!(%peer, %address, took = ?began.elapsed(), "let in");
+        let closing = CancellationToken::new();
+        let (outbox, writing) = Outbox::new(writer, closing.clone());
+        let snapshot = admitted.snapshot;
+        let offered = match admitted.offers_all {
+            true => RangeSet::of(0..snapshot.bytes),
+            false => RangeSet::new(),
+        };
+        if !admitted.offers_all {
+            outbox.say(HaveRequest {
+                snapshot: snapshot.id(),
+                subscribe: true,
+            });
+        }
+        let session = Arc::new(Self {
+            peer,
+            address,
+            distance,
+            snapshot,
+            round_trip,
+            traffic,
+            closing,
+            offered: Mutex::new(offered),
+            outbox,
+            next: AtomicU64::new(1),
+            open: Mutex::default(),
+            dropped: Mutex::default(),
+        });
+        let listening = Listening {
+            session: Arc::clone(&session),
+            reader,
+            buffers,
+            offers_changed,
+        };
+        Ok((session, listening, writing.boxed()))
+    }
+
+    /// What the source offers now.
+    pub(crate) fn offered(&self) -> RangeSet {
+        self.offered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Asks for positions. Replies come with `tag`.
+    pub(crate) fn ask_run(
+        &self,
+        tag: RequestId,
+        ranges: RangeSet,
+        priority: u8,
+        replies: RunReplies,
+    ) {
+        let request = self.number();
+        self.requests().insert(
+            request,
+            Open::Run {
+                tag,
+                left: ranges.clone(),
+                replies,
+            },
+        );
+        self.outbox.say(RunRequest {
+            request,
+            snapshot: self.snapshot.id(),
+            ranges,
+            codecs: Codecs::RAW,
+            priority,
+            bases: List::empty(),
+        });
+        self.lose_if_closed();
+    }
+
+    /// Tells the source that the answer to `tag` is not wanted any more.
+    pub(crate) fn cancel_run(&self, tag: RequestId) {
+        let found = self
+            .requests()
+            .iter()
+            .find_map(|(request, open)| match open {
+                Open::Run { tag: theirs, .. } if *theirs == tag => Some(*request),
+                _ => None,
+            });
+        if let Some(request) = found {
+            self.outbox.say(Cancel { request });
+        }
+    }
+
+    /// Asks for pages; those that come are verified. The channel ends when no more come.
+    pub(crate) fn ask_pages(&self, pages: &[PageId], replies: PageReplies) {
+        let request = self.number();
+        let asked: List<_, REQUEST_PAGES_MAX> =
+            List::new(pages.to_vec()).expect("the caller asks in batches");
+        let left = pages.iter().copied().collect();
+        self.requests()
+            .insert(request, Open::Pages { left, replies });
+        self.outbox.say(PageRequest {
+            request,
+            snapshot: self.snapshot.id(),
+            pages: asked,
+        });
+        self.lose_if_closed();
+    }
+
+    /// Takes back all requests for runs.
+    pub(crate) fn cancel_all_runs(&self) {
+        let runs: Vec<_> = self
+            .requests()
+            .iter()
+            .filter(|(_, open)| matches!(open, Open::Run { .. }))
+            .map(|(request, _)| *request)
+            .collect();
+        for request in runs {
+            self.outbox.say(Cancel { request });
+        }
+    }
+
+    /// Ends the session, and with it every other attempt with this source, because of what
+    /// it did.
+    pub(crate) fn drop_for(&self, reason: ByeReason, why: &str) {
+        let mut dropped = self.dropped.lock().unwrap_or_else(PoisonError::into_inner);
+        dropped.get_or_insert_with(|| why.to_owned());
+        drop(dropped);
+        self.leave(reason, why);
+    }
+
+    /// Ends the session.
+    pub(crate) fn leave(&self, reason: ByeReason, detail: &str) {
+        self.outbox.leave(reason, detail);
+    }
+
+    fn number(&self) -> RequestId {
+        RequestId(self.next.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn requests(&self) -> std::sync::MutexGuard<'_, HashMap<RequestId, Open>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A request that was opened while the session ended would wait for ever.
+    fn lose_if_closed(&self) {
+        if self.closing.is_cancelled() {
+            self.lose_all();
+        }
+    }
+
+    fn lose_all(&self) {
+        for (_, open) in self.requests().drain() {
+            if let Open::Run { tag, replies, .. } = open {
+                // Nobody may be waiting any more.
+                let _ = replies.send((self.peer, tag, RunReply::Lost));
+            }
+        }
+    }
+}
+
+async fn hear_verdict(
+    reader: &mut LinkReader,
+) -> Result<shoal_protocol::wire::Admitted, SessionError> {
+    let expected = |kind| {
+        matches!(
+            kind,
+            Kind::Admitted | Kind::Refused | Kind::Bye | Kind::Ping | Kind::Pong
+        )
+    };
+    loop {
+        match reader.message(expected).await? {
+            (Message::Admitted(admitted), _) => return Ok(admitted),
+            (Message::Refused(refused), _) => return Err(refusal(refused)),
+            (Message::Bye(bye), _) => return Err(farewell(&bye)),
+            _ => {}
+        }
+    }
+}
+
+fn refusal(refused: Refused) -> SessionError {
+    match refused.reason {
+        RefusedReason::NotPermitted => {
+            SessionError::Refused("it does not honour this ticket (any more)".to_owned())
+        }
+        RefusedReason::Expired => {
+            SessionError::Refused("the ticket has expired by its clock".to_owned())
+        }
+        RefusedReason::NotYet => {
+            SessionError::Refused("the ticket is not valid yet by its clock".to_owned())
+        }
+        RefusedReason::Full { retry_ms } => SessionError::Full(retry_in(retry_ms)),
+    }
+}
+
+fn farewell(bye: &Bye) -> SessionError {
+    let why = match bye.reason {
+        ByeReason::Revoked => return SessionError::Refused("the ticket ended".to_owned()),
+        ByeReason::NotAdmitted => "it did not let us in",
+        ByeReason::ShuttingDown => "it stopped",
+        ByeReason::TooSlow => "it found us too slow",
+        ByeReason::Protocol => "it says that we broke the protocol",
+        ByeReason::BadData => "it says that we sent bad data",
+        ByeReason::Done | ByeReason::TooMany => "it ended the connection",
+    };
+    SessionError::Lost(match bye.detail.as_str() {
+        "" => why.to_owned(),
+        detail => format!("{why} ({detail})"),
+    })
+}
+
+fn retry_in(retry_ms: u32) -> Duration {
+    Duration::from_millis(u64::from(retry_ms.min(BUSY_RETRY_MS_MAX)))
+}
+
+impl Listening {
+    /// Reads until the session ends; says why it did.
+    pub(crate) async fn run(mut self) -> SessionError {
+        let closing = self.session.closing.clone();
+        let ended = tokio::select! {
+            ended = self.read() => ended,
+            () = closing.cancelled() => SessionError::Lost("connection closed".to_owned()),
+        };
+        let dropped = {
+            let dropped = &self.session.dropped;
+            dropped
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take()
+        };
+        let ended = dropped.map_or(ended, SessionError::Misbehaved);
+        if let SessionError::Misbehaved(why) = &ended {
+            self.session.leave(ByeReason::Protocol, why);
+        }
+        closing.cancel();
+        self.session.lose_all();
+        ended
+    }
+
+    async fn read(&mut self) -> SessionError {
+        loop {
+            if let Err(error) = self.read_one().await {
+                return error;
+            }
+        }
+    }
+
+    async fn read_one(&mut self) -> Result<(), SessionError> {
+        let expected = |kind| {
+            !matches!(
+                kind,
+                Kind::Hello
+                    | Kind::Present
+                    | Kind::PageRequest
+                    | Kind::RunRequest
+                    | Kind::Cancel
+                    | Kind::Locate
+                    | Kind::HaveRequest
+            )
+        };
+        let (message, length) = self.reader.message(expected).await?;
+        match message {
+            Message::RunData(data) => self.take_data(&data, length).await?,
+            Message::Pages(pages) => self.take_pages(&pages, length).await?,
+            Message::RunEnd(end) => self.close(end.request, RunReply::Ended(end.outcome)),
+            Message::Busy(busy) => {
+                self.close(busy.request, RunReply::Busy(retry_in(busy.retry_ms)));
+            }
+            Message::Have(have) => {
+                let told = self.take_ranges(length).await?;
+                self.offer(have.snapshot, |offered| *offered = told);
+            }
+            Message::HaveUpdate(update) => {
+                let told = self.take_ranges(length).await?;
+                self.offer(update.snapshot, |offered| *offered = offered.union(&told));
+            }
+            Message::Ping(ping) => self.session.outbox.mention(Pong { token: ping.token }),
+            Message::Refused(refused) => return Err(refusal(refused)),
+            Message::Bye(bye) => return Err(farewell(&bye)),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Takes bytes of a run, if they were asked for.
+    async fn take_data(&mut self, data: &RunData, length: usize) -> Result<(), SessionError> {
+        if data.codec != Codec::Raw {
+            return Err(misbehaved("it compressed what was to come as it is"));
+        }
+        let range = data.range();
+        self.expect_range(data.request, &range)?;
+        let mut bytes = self.buffers.take(length).await;
+        self.reader.payload(&mut bytes).await?;
+        let open = self.session.requests();
+        if let Some(Open::Run { tag, replies, .. }) = open.get(&data.request) {
+            let position = data.position;
+            // Nobody may be waiting any more.
+            let _ = replies.send((self.session.peer, *tag, RunReply::Data { position, bytes }));
+        }
+        Ok(())
+    }
+
+    fn expect_range(&self, request: RequestId, range: &Range<u64>) -> Result<(), SessionError> {
+        match self.session.requests().get_mut(&request) {
+            Some(Open::Run { left, .. }) if left.contains_range(range.clone()) => {
+                left.remove(range.clone());
+                Ok(())
+            }
+            _ => Err(misbehaved("it sent what was not asked for")),
+        }
+    }
+
+    async fn take_pages(&mut self, pages: &Pages, length: usize) -> Result<(), SessionError> {
+        let mut payload = vec![0; length];
+        self.reader.payload(&mut payload).await?;
+        let mut open = self.session.requests();
+        let Some(Open::Pages { left, replies }) = open.get_mut(&pages.request) else {
+            return Err(misbehaved("it sent pages that were not asked for"));
+        };
+        for (head, bytes) in pages.split(&payload) {
+            if head.codec != PageCodec::Raw {
+                return Err(misbehaved("it compressed what was to come as it is"));
+            }
+            if !left.remove(&head.page) {
+                return Err(misbehaved("it sent pages that were not asked for"));
+            }
+            if PageId::of(bytes) != head.page {
+                return Err(misbehaved(
+                    "it sent a page with other bytes than its id says",
+                ));
+            }
+            // Nobody may be waiting any more.
+            let _ = replies.send((head.page, bytes.to_vec()));
+        }
+        if pages.last {
+            open.remove(&pages.request);
+        }
+        Ok(())
+    }
+
+    async fn take_ranges(&mut self, length: usize) -> Result<RangeSet, SessionError> {
+        let mut payload = vec![0; length];
+        self.reader.payload(&mut payload).await?;
+        RangeSet::from_bytes(&payload).map_err(|error| misbehaved(&error.to_string()))
+    }
+
+    fn offer(&self, snapshot: shoal_protocol::id::SnapshotId, change: impl FnOnce(&mut RangeSet)) {
+        if snapshot == self.session.snapshot.id() {
+            let offered = &self.session.offered;
+            change(&mut offered.lock().unwrap_or_else(PoisonError::into_inner));
+            (self.offers_changed)();
+        }
+    }
+
+    fn close(&self, request: RequestId, reply: RunReply) {
+        if let Some(Open::Run { tag, replies, .. }) = self.session.requests().remove(&request) {
+            // Nobody may be waiting any more.
+            let _ = replies.send((self.session.peer, tag, reply));
+        }
+    }
+}
+
+fn misbehaved(why: &str) -> SessionError {
+    SessionError::Misbehaved(why.to_owned())
+}

@@ -1,0 +1,452 @@
+//! One connection that somebody else made to us.
+//!
+//! Owns: letting it in, what it may ask and how much at once, and its end: by a grant that
+//! ended, by bad manners, by going away. Refuses: answering ([`serve`](super::serve)).
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use futures::future::select_all;
+use futures::{FutureExt, future};
+use shoal_protocol::access::grant::Rights as GrantRights;
+use shoal_protocol::access::presentation::Binding;
+use shoal_protocol::access::{GrantError, Nonce, PresentationError};
+use shoal_protocol::bounded::List;
+use shoal_protocol::have::{RANGES_MAX, RangeSet};
+use shoal_protocol::id::SnapshotId;
+use shoal_protocol::peer::PeerKey;
+use shoal_protocol::wire::limits::{
+    FRAME_PAYLOAD_BYTES_MAX, GRANTS_PER_CONNECTION_MAX, REQUESTED_BYTES_MAX, REQUESTS_OPEN_MAX,
+};
+use shoal_protocol::wire::{
+    Admitted, Busy, ByeReason, Have, HaveRequest, Kind, Located, Message, Outcome, Pages, Pong,
+    Present, Refused, RefusedReason, RequestId, RunEnd,
+};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::answer::Readers;
+use super::greeting;
+use super::link::{LinkError, LinkReader};
+use super::outbox::{Outbox, Payload};
+use super::rights::Rights;
+use super::serve::Server;
+use super::traffic::Traffic;
+use super::{Admission, Allowed, Endpoint};
+
+/// A stranger may be mistaken about its grant so often.
+const REFUSALS_MAX: usize = 3;
+/// What a peer that asks for too much at once is told.
+const BUSY_RETRY_MS: u32 = 200;
+
+/// What all connections to a listener share.
+pub(crate) struct House {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) admission: Arc<dyn Admission>,
+    pub(crate) server: Arc<Server>,
+}
+
+/// A connection, from its first message on.
+pub(crate) struct Visitor {
+    house: Arc<House>,
+    peer: PeerKey,
+    pub(crate) address: SocketAddr,
+    pub(crate) since: SystemTime,
+    pub(crate) traffic: Arc<Traffic>,
+    agent: OnceLock<String>,
+    nonce: Nonce,
+    rights: Rights,
+    rights_changed: Notify,
+    admitted: AtomicBool,
+    outbox: Outbox,
+    closing: CancellationToken,
+    readers: Arc<Readers>,
+    /// Requests that are open, and how many bytes each covers.
+    open: Mutex<HashMap<RequestId, u64>>,
+    generation: AtomicU64,
+    /// Snapshots whose offer it wants to hear about.
+    subscribed: Mutex<Vec<SnapshotId>>,
+}
+
+/// Unix time, which grants are measured by.
+pub(crate) fn now_unix_s() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}
+
+impl Visitor {
+    pub(crate) fn new(
+        house: Arc<House>,
+        peer: PeerKey,
+        address: SocketAddr,
+        traffic: Arc<Traffic>,
+        nonce: Nonce,
+        outbox: Outbox,
+        closing: CancellationToken,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            house,
+            peer,
+            address,
+            since: SystemTime::now(),
+            traffic,
+            agent: OnceLock::new(),
+            nonce,
+            rights: Rights::default(),
+            rights_changed: Notify::new(),
+            admitted: AtomicBool::new(false),
+            outbox,
+            closing,
+            readers: Arc::default(),
+            open: Mutex::default(),
+            generation: AtomicU64::new(0),
+            subscribed: Mutex::default(),
+        })
+    }
+
+    pub(crate) fn peer(&self) -> PeerKey {
+        self.peer
+    }
+
+    pub(crate) fn agent(&self) -> &str {
+        self.agent.get().map_or("", String::as_str)
+    }
+
+    /// Ends the connection once what is queued in words is sent.
+    pub(crate) fn close(&self) {
+        self.closing.cancel();
+    }
+
+    pub(crate) fn outbox(&self) -> &Outbox {
+        &self.outbox
+    }
+
+    pub(crate) fn readers(&self) -> Arc<Readers> {
+        Arc::clone(&self.readers)
+    }
+
+    pub(crate) fn is_admitted(&self) -> bool {
+        self.admitted.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn allowed(&self, snapshot: &SnapshotId) -> Option<Allowed> {
+        self.rights.allowed(snapshot, now_unix_s())
+    }
+
+    /// Which positions of a snapshot the peer may ask for now.
+    pub(crate) fn offered(&self, snapshot: &SnapshotId) -> Option<RangeSet> {
+        let store = self.house.endpoint.store();
+        let offered = self.rights.offered(store, snapshot, now_unix_s());
+        offered.unwrap_or_else(|error| {
+            tracing::warn!(%error, "cannot read what is offered");
+            None
+        })
+    }
+
+    /// Reads and obeys until the connection ends; says why it did.
+    pub(crate) async fn attend(
+        self: &Arc<Self>,
+        reader: &mut LinkReader,
+        let_in: impl FnOnce() -> bool,
+    ) -> Result<(), LinkError> {
+        let hello = greeting::hear_hello(reader).await?;
+        self.agent
+            .set(hello.agent.as_str().to_owned())
+            .expect("said once");
+        if !self.come_in(reader, let_in).await? {
+            self.outbox.leave(ByeReason::NotAdmitted, "");
+            return Ok(());
+        }
+        tokio::select! {
+            ended = self.obey(reader) => {
+                self.house.server.leave(self);
+                if let Err(error) = &ended && error.is_misbehaviour() {
+                    self.outbox.leave(ByeReason::Protocol, &error.to_string());
+                }
+                ended
+            }
+            () = self.rights_end() => {
+                self.house.server.leave(self);
+                self.outbox.leave(ByeReason::Revoked, "");
+                Ok(())
+            }
+            () = self.closing.cancelled() => {
+                self.house.server.leave(self);
+                Ok(())
+            }
+        }
+    }
+
+    /// Waits for a valid grant; false if none came. Nothing else is read from a stranger.
+    async fn come_in(
+        &self,
+        reader: &mut LinkReader,
+        let_in: impl FnOnce() -> bool,
+    ) -> Result<bool, LinkError> {
+        let expected = |kind| matches!(kind, Kind::Present | Kind::Ping | Kind::Pong | Kind::Bye);
+        let mut let_in = Some(let_in);
+        for _ in 0..REFUSALS_MAX {
+            let present = loop {
+                match reader.message(expected).await? {
+                    (Message::Present(present), _) => break present,
+                    (Message::Ping(ping), _) => self.outbox.mention(Pong { token: ping.token }),
+                    (Message::Bye(_), _) => return Ok(false),
+                    _ => {}
+                }
+            };
+            match self.judge(&present) {
+                Ok(allowed) => {
+                    let room = let_in.take().is_some_and(|let_in| let_in());
+                    if !room {
+                        let grant = present.presentation.grant.id();
+                        let reason = RefusedReason::Full { retry_ms: 5_000 };
+                        self.outbox.say(Refused { grant, reason });
+                        return Ok(false);
+                    }
+                    self.admit(&present, allowed);
+                    return Ok(true);
+                }
+                Err(refused) => self.outbox.say(refused),
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether a presented grant opens anything here. What is wrong with a grant as such is
+    /// told; whether the thing exists is not.
+    fn judge(&self, present: &Present) -> Result<Allowed, Refused> {
+        let presentation = &present.presentation;
+        let grant = presentation.grant.id();
+        let refused = |reason| Refused { grant, reason };
+        let binding = Binding {
+            client: self.peer,
+            server: self.house.endpoint.peer_key(),
+            nonce: self.nonce,
+        };
+        presentation
+            .check(now_unix_s(), &binding)
+            .map_err(|error| match error {
+                PresentationError::Grant(GrantError::Expired { .. }) => {
+                    refused(RefusedReason::Expired)
+                }
+                PresentationError::Grant(GrantError::NotYet { .. }) => {
+                    refused(RefusedReason::NotYet)
+                }
+                PresentationError::Grant(GrantError::Signature) | PresentationError::Proof => {
+                    refused(RefusedReason::NotPermitted)
+                }
+            })?;
+        let not_permitted = refused(RefusedReason::NotPermitted);
+        if !(presentation.grant.grant.rights).contains(GrantRights::READ) {
+            return Err(not_permitted);
+        }
+        let admission = &self.house.admission;
+        let allowed = admission.admit(&presentation.grant, self.peer);
+        allowed
+            .filter(|allowed| !allowed.revoked.is_cancelled())
+            .ok_or(not_permitted)
+    }
+
+    fn admit(&self, present: &Present, allowed: Allowed) {
+        let signed = &present.presentation.grant;
+        let snapshot = allowed.snapshot;
+        self.rights.add(allowed, signed.grant.expires_unix_s);
+        self.admitted.store(true, Ordering::Release);
+        self.rights_changed.notify_one();
+        let all = RangeSet::of(0..snapshot.bytes);
+        let offers_all = self.offered(&snapshot.id()).is_some_and(|o| o == all);
+        self.outbox.say(Admitted {
+            grant: signed.id(),
+            snapshot,
+            offers_all,
+        });
+    }
+
+    /// Waits until no grant is in force any more.
+    async fn rights_end(&self) {
+        loop {
+            let revoked = self.rights.revocations();
+            let revoked: Vec<_> = revoked.iter().map(|t| t.cancelled().boxed()).collect();
+            let any_revoked = async move {
+                match revoked.is_empty() {
+                    true => future::pending().await,
+                    false => select_all(revoked).await.0,
+                }
+            };
+            let next_end = self.rights.next_end(now_unix_s());
+            let any_expired = async move {
+                match next_end {
+                    Some(end) => tokio::time::sleep(end).await,
+                    None => future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = any_revoked => {}
+                () = any_expired => {}
+                () = self.rights_changed.notified() => {}
+            }
+            if self.rights.expire(now_unix_s()) == 0 {
+                return;
+            }
+        }
+    }
+
+    async fn obey(self: &Arc<Self>, reader: &mut LinkReader) -> Result<(), LinkError> {
+        let expected = |kind| {
+            !matches!(
+                kind,
+                Kind::Hello | Kind::Admitted | Kind::Refused | Kind::RunData | Kind::Pages
+            )
+        };
+        loop {
+            let (message, payload) = reader.message(expected).await?;
+            if payload > 0 {
+                // Offers of our visitors are of no use until we fetch from them.
+                reader.payload(&mut vec![0; payload]).await?;
+            }
+            let server = &self.house.server;
+            match message {
+                Message::Present(present) => self.present_again(&present),
+                Message::RunRequest(asked) => {
+                    if self.open_request(asked.request, asked.ranges.total_bytes()) {
+                        server.ask(self, asked);
+                    }
+                }
+                Message::PageRequest(asked) => {
+                    if self.open_request(asked.request, 0) {
+                        tokio::spawn(Arc::clone(server).send_pages(Arc::clone(self), asked));
+                    }
+                }
+                Message::Cancel(cancel) => server.cancel(self, cancel.request),
+                Message::HaveRequest(asked) => self.tell_offer(&asked).await,
+                Message::Locate(asked) => self.outbox.say(Located {
+                    request: asked.request,
+                    places: List::empty(),
+                }),
+                Message::Ping(ping) => self.outbox.mention(Pong { token: ping.token }),
+                Message::Bye(_) => return Ok(()),
+                _ => {}
+            }
+        }
+    }
+
+    fn present_again(&self, present: &Present) {
+        match self.judge(present) {
+            Ok(allowed) if self.rights.count() < GRANTS_PER_CONNECTION_MAX => {
+                self.admit(present, allowed);
+            }
+            Ok(_) => {
+                let grant = present.presentation.grant.id();
+                let reason = RefusedReason::Full { retry_ms: 60_000 };
+                self.outbox.say(Refused { grant, reason });
+            }
+            Err(refused) => self.outbox.say(refused),
+        }
+    }
+
+    /// Notes that a request is open, unless too much is.
+    fn open_request(&self, request: RequestId, bytes: u64) -> bool {
+        let mut open = self.open_requests();
+        let covered: u64 = open.values().sum();
+        let too_much = open.len() >= REQUESTS_OPEN_MAX || covered + bytes > REQUESTED_BYTES_MAX;
+        if too_much || open.contains_key(&request) {
+            let retry_ms = BUSY_RETRY_MS;
+            self.outbox.say(Busy { request, retry_ms });
+            return false;
+        }
+        open.insert(request, bytes);
+        true
+    }
+
+    fn open_requests(&self) -> std::sync::MutexGuard<'_, HashMap<RequestId, u64>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that a request is not open any more.
+    pub(crate) fn close_request(&self, request: RequestId) {
+        self.open_requests().remove(&request);
+    }
+
+    /// Ends a request of which no data was sent.
+    pub(crate) fn end(&self, request: RequestId, outcome: Outcome) {
+        self.close_request(request);
+        self.outbox.say(RunEnd { request, outcome });
+    }
+
+    /// Ends a request behind the data that was sent for it.
+    pub(crate) async fn end_behind_data(&self, request: RequestId, outcome: Outcome) {
+        self.close_request(request);
+        // A connection that is over needs no end of answer.
+        let _ = self
+            .outbox
+            .send(RunEnd { request, outcome }, Payload::Empty)
+            .await;
+    }
+
+    /// Ends a request for pages that gets none.
+    pub(crate) async fn end_pages(&self, request: RequestId, payload: Payload) {
+        self.close_request(request);
+        let none = Pages {
+            request,
+            last: true,
+            pages: List::empty(),
+        };
+        // As above.
+        let _ = self.outbox.send(none, payload).await;
+    }
+
+    /// Says that a request has to wait.
+    pub(crate) fn turn_down(&self, request: RequestId, retry_ms: u32) {
+        self.close_request(request);
+        self.outbox.say(Busy { request, retry_ms });
+    }
+
+    async fn tell_offer(&self, asked: &HaveRequest) {
+        if asked.subscribe {
+            let mut subscribed = self
+                .subscribed
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            if !subscribed.contains(&asked.snapshot) && subscribed.len() < GRANTS_PER_CONNECTION_MAX
+            {
+                subscribed.push(asked.snapshot);
+            }
+        }
+        self.send_offer(&asked.snapshot).await;
+    }
+
+    /// Says that a snapshot's offer changed, if the peer wants to know.
+    pub(crate) async fn offer_changed(&self, snapshot: &SnapshotId) {
+        let wanted = {
+            let subscribed = self
+                .subscribed
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            subscribed.contains(snapshot)
+        };
+        if wanted {
+            self.send_offer(snapshot).await;
+        }
+    }
+
+    async fn send_offer(&self, snapshot: &SnapshotId) {
+        let offered = self.offered(snapshot).unwrap_or_default();
+        const FIT: usize = FRAME_PAYLOAD_BYTES_MAX / shoal_protocol::have::RANGE_BYTES;
+        let told = offered.largest(RANGES_MAX.min(FIT));
+        let bytes = told.to_bytes().expect("cut to what can be told");
+        let have = Have {
+            snapshot: *snapshot,
+            generation: self.generation.fetch_add(1, Ordering::Relaxed) + 1,
+        };
+        let payload = match bytes.is_empty() {
+            true => Payload::Empty,
+            false => Payload::Owned(bytes),
+        };
+        // A connection that is over hears nothing.
+        let _ = self.outbox.send(have, payload).await;
+    }
+}
