@@ -39,8 +39,7 @@ Exit codes:
     version,
     after_help = AFTER_HELP,
     max_term_width = 100,
-    subcommand_required = true,
-    disable_help_subcommand = true
+    subcommand_required = true
 )]
 pub struct Cli {
     /// What every command understands.
@@ -153,7 +152,10 @@ mod tests {
         let mut root = Cli::command().term_width(100);
         root.build();
         insta::assert_snapshot!("shoal", root.render_long_help());
-        for command in root.get_subcommands_mut() {
+        for command in root
+            .get_subcommands_mut()
+            .filter(|command| command.get_name() != "help")
+        {
             let name = command.get_name().to_owned();
             insta::assert_snapshot!(format!("shoal-{name}"), command.render_long_help());
         }
