@@ -43,10 +43,10 @@ const NETWORK: [(u64, &str); 10] = [
     (0x5346_414f, "AFS"),
 ];
 
-/// All of them.
-pub fn all(home: &Path, node_runs: bool) -> Vec<Check> {
+/// All of them, for this home and with what the flags say about the settings.
+pub fn all(home: &Path, flags: &[(String, String)], node_runs: bool) -> Vec<Check> {
     let mut checks = vec![
-        configuration(home),
+        configuration(home, flags),
         place(home),
         file_system(home),
         room(home),
@@ -54,7 +54,7 @@ pub fn all(home: &Path, node_runs: bool) -> Vec<Check> {
     checks.extend(reflinks(home));
     checks.extend([open_files(), clock(home), runtime_dir()]);
     if !node_runs {
-        let listen = Config::load(home, &[]).map(|loaded| loaded.config.listen);
+        let listen = Config::load(home, flags).map(|loaded| loaded.config.listen);
         checks.extend(ports(&listen.unwrap_or_default()));
     }
     checks
@@ -87,9 +87,9 @@ fn bad(name: &str, finding: impl Into<String>, hint: impl Into<String>) -> Check
     }
 }
 
-fn configuration(home: &Path) -> Check {
+fn configuration(home: &Path, flags: &[(String, String)]) -> Check {
     let path = Config::path(home);
-    match Config::load(home, &[]) {
+    match Config::load(home, flags) {
         Err(error) => bad("config", error.message, format!("edit {}", path.display())),
         Ok(_) if path.exists() => good("config", path.display().to_string()),
         Ok(_) => good(
@@ -316,7 +316,7 @@ mod tests {
     #[test]
     fn what_is_not_ok_comes_with_a_next_step() {
         let home = std::env::temp_dir().join("there-is-no-such-home");
-        for check in all(&home, false) {
+        for check in all(&home, &[], false) {
             assert!(
                 check.verdict == Verdict::Good || check.hint.is_some(),
                 "{check:?}"

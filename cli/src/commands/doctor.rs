@@ -24,7 +24,7 @@ pub struct Args {}
 pub async fn run(_: Args, context: Context) -> Result<Code, Failure> {
     let home = context.home()?;
     let running = Client::connect(&home, ConnectMode::Running).await.ok();
-    let mut found = checks::all(&home, running.is_some());
+    let mut found = checks::all(&home, &context.global.settings, running.is_some());
     match running {
         Some(client) => {
             found.extend(client.doctor().await?);

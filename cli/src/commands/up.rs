@@ -1,7 +1,8 @@
 //! `shoal up`: this machine's node.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -101,7 +102,10 @@ async fn detach(home: &Path, context: &Context) -> Result<Code, Failure> {
 
 fn spawn(home: &Path, context: &Context) -> Result<(Child, PathBuf, u64), Failure> {
     let wrong = |what: &str, error: std::io::Error| Failure::io(what, &error);
-    std::fs::create_dir_all(home)
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(home)
         .map_err(|error| Failure::io(format_args!("cannot make {}", home.display()), &error))?;
     let path = home.join("node.log");
     let log = OpenOptions::new()
