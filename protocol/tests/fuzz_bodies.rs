@@ -1,0 +1,38 @@
+//! Runs the bodies of the fuzz targets on bytes that proptest makes up: cargo-fuzz needs a
+//! nightly toolchain, this does not.
+
+#![allow(missing_docs)]
+
+#[path = "../../fuzz/src/protocol.rs"]
+mod bodies;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn paths(data: Vec<u8>, text in "[a-c./@:_]{0,12}") {
+        bodies::path(&data);
+        bodies::path(text.as_bytes());
+    }
+
+    #[test]
+    fn snapshots(data: Vec<u8>) {
+        bodies::snapshot(&data);
+    }
+
+    #[test]
+    fn pages(mut data in vec(any::<u8>(), 0..300), kind in 1u8..=2, level in 0u8..2, len in 0u8..4) {
+        bodies::page(&data);
+        data.splice(0..0, [1, kind, level, len, 0]);
+        bodies::page(&data);
+    }
+
+    #[test]
+    fn manifests(data in vec(any::<u8>(), 0..600), honest in vec(0u8..32, 0..600)) {
+        bodies::manifest(&data);
+        bodies::manifest(&honest);
+    }
+}
