@@ -68,17 +68,21 @@ fn one_page<I: Item>(data: &[u8]) {
 }
 
 /// A snapshot whose pages, built from the bottom up as `data` says, lie now and then.
-pub fn manifest(data: &[u8]) {
+///
+/// Says how many steps were read from a snapshot in which nothing was wrong.
+pub fn manifest(data: &[u8]) -> usize {
     let mut liar = Liar {
         data,
         pages: MemoryPages::new(),
         made: Vec::new(),
+        names: 0,
     };
     while liar.made.len() < 64 && !liar.data.is_empty() {
         liar.make_page();
     }
-    let Some(root) = liar.made.last().cloned() else {
-        return;
+    let honest = liar.made.iter().rfind(|made| made.kind == 1 && !made.used);
+    let Some(root) = honest.or(liar.made.last()).cloned() else {
+        return 0;
     };
     let snapshot = Snapshot {
         profile: ProfileId(1),
@@ -104,6 +108,7 @@ pub fn manifest(data: &[u8]) {
     let other = liar.made.first().map(|made| made.page);
     let mut diff = Diff::new(snapshot.manifest, other);
     while let Ok(Some(_)) = diff.next(pages) {}
+    whole.map_or(0, |steps| steps.len())
 }
 
 /// Everything from the cursor on; nothing if it cannot be read.
@@ -158,6 +163,8 @@ struct Liar<'a> {
     data: &'a [u8],
     pages: MemoryPages,
     made: Vec<Made>,
+    /// How many names were given.
+    names: usize,
 }
 
 #[derive(Clone)]
@@ -168,6 +175,8 @@ struct Made {
     items: u64,
     bytes: u64,
     first: Vec<u8>,
+    /// Whether a page above leads to it.
+    used: bool,
 }
 
 impl Liar<'_> {
@@ -188,15 +197,29 @@ impl Liar<'_> {
         }
     }
 
+    /// Mostly a name that comes after those given so far.
+    fn path(&mut self) -> Vec<u8> {
+        self.names += 1;
+        let mut path = format!("n{:03}", self.names).into_bytes();
+        match self.byte() {
+            224.. => return self.text(),
+            192..224 => path.truncate(3),
+            160..192 => path.extend(b"/x"),
+            _ => {}
+        }
+        path
+    }
+
     fn text(&mut self) -> Vec<u8> {
         let length = self.byte() % 6;
         (0..length)
-            .map(|_| b"ab/c.\0"[usize::from(self.byte() % 16).min(5) % 6])
+            .map(|_| b"ab/c.\0"[usize::from(self.byte() % 6)])
             .collect()
     }
 
     fn make_page(&mut self) {
-        let (kind, level) = (1 + self.byte() % 2, self.byte() % 4);
+        let kind = 1 + self.byte() % 2;
+        let level = [0, 0, 0, 1, 1, 2, 3, 0][usize::from(self.byte() % 8)];
         let len = 1 + self.byte() % 5;
         let mut made = Made {
             page: PageId::of(&[]),
@@ -205,6 +228,7 @@ impl Liar<'_> {
             items: 0,
             bytes: 0,
             first: Vec::new(),
+            used: false,
         };
         let mut body = Vec::new();
         let mut written = 0;
@@ -232,41 +256,41 @@ impl Liar<'_> {
     }
 
     fn entry(&mut self, body: &mut Vec<u8>) -> (Vec<u8>, u64, u64) {
-        let path = self.text();
+        let path = self.path();
         put_text(&path, body);
-        let kind = self.byte() % 4;
-        body.extend(u32::from(kind.saturating_sub(1)).to_le_bytes());
-        let list = self.earlier(|made| made.kind == 2);
-        let size = match (kind, &list) {
-            (0, Some(list)) => list.bytes,
-            (0 | 1, _) => u64::from(self.byte() % 3),
-            _ => 0,
+        let list = match self.byte() % 4 {
+            0 => {
+                body.extend(2u32.to_le_bytes());
+                return (path, 1, 0);
+            }
+            1 => {
+                body.extend(1u32.to_le_bytes());
+                put_text(b"target", body);
+                return (path, 1, 0);
+            }
+            2 => self.a_content_list(),
+            _ => None,
         };
-        match kind {
-            0 | 1 => {
-                let size = self.or_lie(size);
-                body.push(self.byte() % 3);
-                body.extend(size.to_le_bytes());
-                match (kind, list) {
-                    (0, Some(list)) => {
-                        body.extend(2u32.to_le_bytes());
-                        body.extend(list.page.as_bytes());
-                    }
-                    _ if size == 0 => body.extend(0u32.to_le_bytes()),
-                    _ => {
-                        body.extend(1u32.to_le_bytes());
-                        body.extend(ChunkId::of(&path).as_bytes());
-                    }
-                }
-                (path, 1, size)
+        let size = match &list {
+            Some(list) => list.bytes,
+            None => u64::from(self.byte() % 3),
+        };
+        let size = self.or_lie(size);
+        body.extend(0u32.to_le_bytes());
+        body.push(u8::from(self.byte() > 128));
+        body.extend(size.to_le_bytes());
+        match list {
+            Some(list) => {
+                body.extend(2u32.to_le_bytes());
+                body.extend(list.page.as_bytes());
             }
-            2 => {
-                let target = self.text();
-                put_text(&target, body);
-                (path, 1, 0)
+            None if size == 0 => body.extend(0u32.to_le_bytes()),
+            None => {
+                body.extend(1u32.to_le_bytes());
+                body.extend(ChunkId::of(&path).as_bytes());
             }
-            _ => (path, 1, 0),
         }
+        (path, 1, size)
     }
 
     fn chunk(&mut self, body: &mut Vec<u8>) -> (Vec<u8>, u64, u64) {
@@ -277,9 +301,17 @@ impl Liar<'_> {
     }
 
     fn child(&mut self, kind: u8, level: u8, body: &mut Vec<u8>) -> Option<(Vec<u8>, u64, u64)> {
-        let any_level = self.byte() > 250;
-        let child =
-            self.earlier(|made| made.kind == kind && (any_level || made.level + 1 == level))?;
+        let child = match self.byte() {
+            // The next one that no page leads to.
+            ..240 => {
+                let fits =
+                    |made: &&mut Made| made.kind == kind && made.level + 1 == level && !made.used;
+                let next = self.made.iter_mut().find(fits)?;
+                next.used = true;
+                next.clone()
+            }
+            at => self.made.get(usize::from(at - 240))?.clone(),
+        };
         let (items, bytes) = (self.or_lie(child.items), self.or_lie(child.bytes));
         let first = match self.byte() {
             250.. => self.text(),
@@ -294,12 +326,10 @@ impl Liar<'_> {
         Some((first, items, bytes))
     }
 
-    /// One of the pages made before that are wanted.
-    fn earlier(&mut self, wanted: impl Fn(&Made) -> bool) -> Option<Made> {
+    fn a_content_list(&mut self) -> Option<Made> {
         let at = usize::from(self.byte());
-        let fitting: Vec<_> = self.made.iter().filter(|made| wanted(made)).collect();
-        let index = at.checked_rem(fitting.len())?;
-        Some(fitting[index].clone())
+        let lists: Vec<_> = self.made.iter().filter(|made| made.kind == 2).collect();
+        Some(lists[at.checked_rem(lists.len())?].clone())
     }
 }
 
