@@ -3,8 +3,10 @@
 mod batch;
 pub mod check;
 pub mod collect;
+mod destination;
 pub mod disk;
 mod error;
+mod export;
 mod held;
 pub mod history;
 pub mod index;
@@ -17,6 +19,7 @@ pub mod progress;
 mod read;
 mod rebuild;
 pub mod receive;
+mod side_area;
 mod store;
 
 pub use batch::Batch;

@@ -17,8 +17,7 @@ pub enum Input {
     Request {
         /// Who.
         peer: PeerKey,
-        /// Its number among all that are open with this peer, over however many
-        /// connections.
+        /// The peer's number for it.
         request: RequestId,
         /// Of which snapshot.
         snapshot: SnapshotId,

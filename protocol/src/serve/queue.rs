@@ -64,7 +64,10 @@ impl Queue {
     /// Moves a waiting request to those that are being answered.
     pub(super) fn start(&mut self, index: usize) -> &Request {
         let request = self.waiting.remove(index);
-        self.active.entry(request.id).or_insert(request)
+        self.active
+            .entry(request.id)
+            .insert_entry(request)
+            .into_mut()
     }
 
     /// Removes a request that is being answered.

@@ -1,10 +1,13 @@
 //! Why a receive fails, with the path, position or chunk that it failed at.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use shoal_protocol::id::{ChunkId, PageId};
+use shoal_protocol::id::{ChunkId, PageId, SnapshotId};
+use shoal_protocol::paged_list;
 use shoal_protocol::path::ManifestPath;
+
+use crate::error::{StoreError, is_no_space};
 
 /// The most paths that an error lists; the rest are counted.
 pub const LISTED_PATHS_MAX: usize = 20;
@@ -19,6 +22,13 @@ pub struct Paths {
 }
 
 impl Paths {
+    /// One path.
+    pub fn one(path: impl Into<String>) -> Self {
+        let mut paths = Self::default();
+        paths.push(path);
+        paths
+    }
+
     /// Takes one more.
     pub fn push(&mut self, path: impl Into<String>) {
         if self.listed.len() < LISTED_PATHS_MAX {
@@ -48,7 +58,7 @@ impl std::fmt::Display for Paths {
 pub enum ReceiveError {
     /// The store knows no such snapshot.
     #[error("the store knows no snapshot {0}")]
-    UnknownSnapshot(shoal_protocol::id::SnapshotId),
+    UnknownSnapshot(SnapshotId),
     /// The snapshot has nothing at the path that was asked for.
     #[error("the snapshot has nothing at `{0}`")]
     NoSuchPath(ManifestPath),
@@ -165,6 +175,9 @@ pub enum ReceiveError {
         /// What is wrong with it.
         why: String,
     },
+    /// A page that was here is gone.
+    #[error("{0} is no longer here")]
+    MissingPage(PageId),
     /// Something is still missing where everything was expected to be here.
     #[error("the snapshot is not complete here: {0} bytes are missing")]
     Incomplete(u64),
@@ -177,6 +190,43 @@ pub enum ReceiveError {
         source: io::Error,
     },
     /// The store's own index or packs said no.
-    #[error("the store failed: {0}")]
-    Store(String),
+    #[error(transparent)]
+    Store(StoreError),
+}
+
+impl ReceiveError {
+    /// The error for a file system that refused an operation on `path`.
+    pub(crate) fn disk(path: &Path, source: io::Error) -> Self {
+        let path = path.to_owned();
+        if is_no_space(&source) {
+            Self::NoSpace { path }
+        } else {
+            Self::Disk { path, source }
+        }
+    }
+}
+
+impl From<StoreError> for ReceiveError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Io { path, source } => Self::disk(&path, source),
+            error if error.is_no_space() => Self::NoSpace {
+                path: "the store".into(),
+            },
+            error => Self::Store(error),
+        }
+    }
+}
+
+impl From<paged_list::ReadError<StoreError>> for ReceiveError {
+    fn from(error: paged_list::ReadError<StoreError>) -> Self {
+        match error {
+            paged_list::ReadError::Missing(page) => Self::MissingPage(page),
+            paged_list::ReadError::Corrupt { page, why } => Self::BadPage {
+                page,
+                why: why.to_string(),
+            },
+            paged_list::ReadError::Source(error) => error.into(),
+        }
+    }
 }

@@ -5,15 +5,49 @@
 //! verified bytes, the have-map, and the moment at which a file appears under its name.
 //! Refuses: peers, sockets and clocks; whoever fetches asks [`Receive::next`] what to fetch
 //! and hands the bytes to [`Receive::write`].
+//!
+//! A destination is a folder, or a lone file. What is not whole yet lies beneath
+//! [`STAGING`] in it (beside it, for a lone file), one file for each entry, named by the
+//! entry's index. When the last chunk of a file is in its place, the file is renamed. What
+//! an interrupted receive left is found again by those names, and believed as far as the
+//! have-map speaks for it; the rest is hashed where it lies.
 
 mod error;
+mod fill;
+mod finish;
+mod judge;
+mod ledger;
+mod open;
+mod place;
+mod plan;
+mod preflight;
+mod record;
+mod run;
+mod target;
+#[cfg(test)]
+mod tests;
+mod write;
 
-use std::path::PathBuf;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
+use shoal_protocol::have::RangeSet;
 use shoal_protocol::id::{PageId, SnapshotId};
 use shoal_protocol::path::ManifestPath;
+use shoal_protocol::snapshot::Snapshot;
 
-pub use error::{Paths, ReceiveError};
+use crate::Store;
+use crate::destination::Destination;
+pub use crate::destination::STAGING;
+use crate::export::Tree;
+use crate::index::{AbsolutePath, AudienceId};
+use ledger::Ledger;
+use open::{Base, Resumed};
+use plan::Plan;
+
+pub use error::{LISTED_PATHS_MAX, Paths, ReceiveError};
 
 /// The length that runs are cut to.
 pub const RUN_BYTES: u64 = 4 << 20;
@@ -31,7 +65,7 @@ pub struct ReceiveRequest {
     /// Absolute.
     pub dest: PathBuf,
     /// Under whose right the bytes come: the audience of the snapshot's row.
-    pub audience: u32,
+    pub audience: AudienceId,
     /// Whether files that the user edited are overwritten.
     pub force: bool,
     /// Receive only the file or folder at this path, which becomes `dest`.
@@ -57,7 +91,7 @@ pub enum Next {
     Pages(Vec<PageId>),
     /// These bytes: hand them to [`Receive::write`], in any pieces of whole chunks.
     Run(Run),
-    /// Enough runs are outstanding; ask again when one is done.
+    /// Nothing more until runs that are outstanding are done or given back; then ask again.
     Wait,
     /// Nothing: every byte is here. Call [`Receive::finish`].
     Done,
@@ -66,7 +100,7 @@ pub enum Next {
 /// How far a receive is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ReceiveProgress {
-    /// Bytes of the snapshot (or of the part of it that is received).
+    /// Bytes of the snapshot, or of the part of it that is received.
     pub bytes_total: u64,
     /// Bytes that are verified and in their place.
     pub bytes_held: u64,
@@ -89,7 +123,7 @@ pub struct ReceiveProgress {
 pub struct Received {
     /// How the bytes came about.
     pub progress: ReceiveProgress,
-    /// Files of the earlier version that the new one has no more.
+    /// Files of the earlier version that the new one has no more, and that were removed.
     pub removed: u64,
     /// Files that hold the last bytes of a kept version, moved to the side area.
     pub moved_aside: u64,
@@ -99,53 +133,188 @@ pub struct Received {
 
 /// A snapshot on its way into its destination. Threads share it: one asks [`Receive::next`],
 /// any number call [`Receive::write`].
-#[derive(Debug)]
-pub struct Receive {}
+pub struct Receive {
+    store: Store,
+    /// `dest` is resolved.
+    request: ReceiveRequest,
+    snapshot: Snapshot,
+    dest: AbsolutePath,
+    /// The store's own directory, where it lies in the destination.
+    home_inside: Option<PathBuf>,
+    /// Snapshots whose files may stand in the destination.
+    bases: Vec<Base>,
+    /// What an earlier receive of the same left.
+    resumed: Option<Resumed>,
+    place: OnceLock<Place>,
+    plan: Mutex<Plan>,
+    ledger: Mutex<Ledger>,
+    /// Held while the index learns what has landed, so that it learns in order.
+    recording: Mutex<()>,
+    moved_aside: AtomicU64,
+    /// Whether the preflight is passed: before, nothing is written or recorded.
+    begun: AtomicBool,
+    /// Whether all that shoal ever wrote to the destination came under this audience.
+    pure: AtomicBool,
+    /// Held while the index is told that it is no more.
+    mixing: Mutex<()>,
+    /// Why a whole file could not get its name: told by whatever is called next.
+    trouble: Mutex<Option<ReceiveError>>,
+    /// Whether files that stand in the destination may be the only bytes of a kept version;
+    /// found out when first asked.
+    keeps_files: OnceLock<bool>,
+}
 
-#[allow(clippy::todo, missing_docs, clippy::missing_errors_doc)]
+/// What is known once it is known where everything goes.
+struct Place {
+    destination: Destination,
+    root_path: AbsolutePath,
+    tree: Tree,
+    span: Range<u64>,
+    entries: u64,
+    resumed_at: Option<u8>,
+}
+
 impl Receive {
     /// What to fetch next. Bytes that this disk already has are filled in on the way, so a
     /// call may take as long as that takes: call it from a thread that may block.
+    ///
+    /// The first calls look whether the snapshot can be written at all; until they are
+    /// through, nothing is.
     pub fn next(&self) -> Result<Next, ReceiveError> {
-        todo!()
+        let mut plan = lock(&self.plan);
+        let next = self.next_of(&mut plan);
+        if next.is_err() {
+            self.abandon_if_unwritten();
+        }
+        self.no_trouble().and(next)
     }
 
-    /// Takes the bytes at `position`: one or more whole chunks of an outstanding run. Each is
+    /// Takes the bytes at `position`: one or more whole chunks of outstanding runs. Each is
     /// verified before it touches the disk. A chunk that is here already is passed over.
-    /// After an error the chunks before the one that it names are in place.
+    /// After an error the chunks before the one that it names are in place, and the others
+    /// are still outstanding.
     pub fn write(&self, position: u64, bytes: &[u8]) -> Result<(), ReceiveError> {
-        let _ = (position, bytes);
-        todo!()
+        let written = self.write_at(position, bytes);
+        written.and_then(|()| self.no_trouble())
     }
 
     /// Gives up an outstanding run: what of it did not come is given out again by
     /// [`Receive::next`], as new runs. A run that came whole needs no call at all.
     pub fn give_back(&self, run: u64) {
-        let _ = run;
-        todo!()
+        let mut ledger = lock(&self.ledger);
+        if let Some(table) = ledger.run(run).cloned() {
+            let slots = table.take_wanted();
+            ledger.close(&table);
+            ledger.ask_again(slots);
+        }
     }
 
     /// Records what is here, so that it is served to others and a later receive goes on
     /// from it: about every five seconds or 256 MiB, and when interrupted.
     pub fn checkpoint(&self) -> Result<(), ReceiveError> {
-        todo!()
+        self.record(true)
     }
 
     /// Makes the last names (symlinks), removes what the new version has no more, and
-    /// acknowledges the snapshot as whole; with `sync`, once it survives a power cut. Without,
-    /// the store does that later.
+    /// acknowledges the snapshot as whole; with `sync`, once it survives a power cut.
+    /// Without, [`Store::sync_unsynced`] does that later.
     pub fn finish(&self, sync: bool) -> Result<Received, ReceiveError> {
-        let _ = sync;
-        todo!()
+        self.finish_all(sync)
     }
 
     /// How far it is.
     pub fn progress(&self) -> ReceiveProgress {
-        todo!()
+        let ledger = lock(&self.ledger);
+        let span = self.span();
+        ReceiveProgress {
+            bytes_total: span.end - span.start,
+            bytes_held: ledger.bytes_received + ledger.bytes_reused + ledger.bytes_resumed,
+            bytes_received: ledger.bytes_received,
+            bytes_reused: ledger.bytes_reused,
+            bytes_resumed: ledger.bytes_resumed,
+            entries_total: self
+                .place
+                .get()
+                .map_or(self.snapshot.entries, |p| p.entries),
+            entries_done: ledger.entries_done,
+            resumed_at: self.place.get().and_then(|place| place.resumed_at),
+        }
+    }
+
+    /// The positions that are held, and of those the ones that may be offered to others.
+    pub fn have(&self) -> (RangeSet, RangeSet) {
+        let ledger = lock(&self.ledger);
+        (ledger.held.clone(), ledger.offered.clone())
     }
 
     /// The destination, as it was resolved.
-    pub fn dest(&self) -> &std::path::Path {
-        todo!()
+    pub fn dest(&self) -> &Path {
+        self.dest.as_path()
     }
+
+    /// The snapshot.
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// The error of a file that could not get its name, if nobody was told yet.
+    fn no_trouble(&self) -> Result<(), ReceiveError> {
+        lock(&self.trouble).take().map_or(Ok(()), Err)
+    }
+
+    fn span(&self) -> Range<u64> {
+        (self.place.get()).map_or(0..self.snapshot.bytes, |place| place.span.clone())
+    }
+
+    fn place_known(&self) -> &Place {
+        self.place.get().expect("opened before anything is planned")
+    }
+
+    fn destination(&self) -> &Destination {
+        &self.place_known().destination
+    }
+
+    fn root_path(&self) -> &AbsolutePath {
+        &self.place_known().root_path
+    }
+
+    /// Whether a name is one that shoal needs for itself: the staging area, or the store.
+    fn is_reserved(&self, name: &ManifestPath) -> bool {
+        let store = self.home_inside.as_ref();
+        self.destination().reserves(name)
+            || store.is_some_and(|home| Path::new(name.as_str()).starts_with(home))
+    }
+
+    fn failed(&self, target: &target::Target, source: std::io::Error) -> ReceiveError {
+        self.destination().failed(target.path(), source)
+    }
+
+    fn edited(&self, name: &ManifestPath) -> ReceiveError {
+        ReceiveError::Edited {
+            dest: self.dest.as_path().to_owned(),
+            paths: Paths::one(name.as_str()),
+        }
+    }
+
+    fn clash(&self, name: &ManifestPath) -> ReceiveError {
+        ReceiveError::KindClash {
+            dest: self.dest.as_path().to_owned(),
+            paths: Paths::one(name.as_str()),
+        }
+    }
+}
+
+impl std::fmt::Debug for Receive {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Receive")
+            .field("snapshot", &self.request.snapshot)
+            .field("dest", &self.dest)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Locks; a thread that panicked while it held the lock has left the state whole, because
+/// nothing in this module panics half-way through a change.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,0 +1,260 @@
+//! What may happen to the thing that stands where an entry belongs.
+//!
+//! Owns: the rule that shoal changes only what it wrote itself and nobody touched since,
+//! unless the user forces it. Refuses: to change anything.
+
+use std::io;
+use std::path::Path;
+
+use shoal_protocol::manifest::{Content, Entry, EntryKind};
+use shoal_protocol::paged_list::{Cursor, ReadError};
+use shoal_protocol::path::ManifestPath;
+
+use super::{Receive, ReceiveError};
+use crate::disk::{FileIdentity, FileKind};
+use crate::index::{FileRow, FileState};
+
+/// What is to be done about a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Nothing stands there.
+    Free,
+    /// What stands there is the entry.
+    Keep,
+    /// A file of the right length stands there: its bytes decide. If they are wrong, it may
+    /// be changed only if it is `ours`.
+    Check {
+        /// Whether shoal wrote it, or the user forces.
+        ours: bool,
+    },
+    /// Shoal wrote it, or the user forces: it makes way.
+    Replace,
+    /// The user changed or made it.
+    Edited,
+    /// A directory with things that shoal did not write.
+    Clash,
+}
+
+impl Receive {
+    /// Judges what stands at `name`, where an entry of this kind belongs, and gives its
+    /// state.
+    pub(super) fn judge(
+        &self,
+        name: &ManifestPath,
+        kind: &EntryKind,
+    ) -> Result<(Verdict, Option<FileIdentity>), ReceiveError> {
+        if self.destination().fresh {
+            return Ok((Verdict::Free, None));
+        }
+        self.judge_now(name, kind)
+    }
+
+    /// As [`Self::judge`], also where nothing stood at the beginning.
+    pub(super) fn judge_now(
+        &self,
+        name: &ManifestPath,
+        kind: &EntryKind,
+    ) -> Result<(Verdict, Option<FileIdentity>), ReceiveError> {
+        let Some(found) = self.look(Path::new(name.as_str()))? else {
+            return Ok((Verdict::Free, None));
+        };
+        let verdict = match found.kind {
+            FileKind::Regular => self.judge_file(name, kind, &found)?,
+            FileKind::Directory => self.judge_directory(name, kind)?,
+            FileKind::Symlink => self.judge_symlink(name, kind)?,
+            FileKind::Special => self.forced(),
+        };
+        Ok((verdict, Some(found)))
+    }
+
+    /// What stands at `name`. What cannot be reached through real directories is not there.
+    pub(super) fn look(&self, name: &Path) -> Result<Option<FileIdentity>, ReceiveError> {
+        match self.destination().root.stat(name) {
+            Ok(found) => Ok(found),
+            Err(e) if is_obstructed(&e) => Ok(None),
+            Err(e) => Err(self.destination().failed(name, e)),
+        }
+    }
+
+    /// The row of the file at `name`, if it is in the state in which shoal left it.
+    pub(super) fn untouched(
+        &self,
+        name: &ManifestPath,
+        found: &FileIdentity,
+    ) -> Result<Option<FileRow>, ReceiveError> {
+        let view = self.store.view();
+        let Some(root) = view.root_id(self.root_path()) else {
+            return Ok(None);
+        };
+        let row = view.file_at(root, name)?;
+        Ok(row.filter(|row| row.identity == *found))
+    }
+
+    fn judge_file(
+        &self,
+        name: &ManifestPath,
+        kind: &EntryKind,
+        found: &FileIdentity,
+    ) -> Result<Verdict, ReceiveError> {
+        let row = self.untouched(name, found)?;
+        let EntryKind::File {
+            executable,
+            size,
+            content,
+        } = kind
+        else {
+            return self.judge_row(name, row.as_ref());
+        };
+        let same = row.as_ref().is_some_and(|row| row.content == *content);
+        let sound = (row.as_ref()).is_some_and(|row| row.state != FileState::Suspect);
+        if same && sound && found.executable == *executable {
+            return Ok(Verdict::Keep);
+        }
+        if found.size == *size && *size > 0 && (same || row.is_none()) {
+            let ours = same || self.request.force;
+            return Ok(Verdict::Check { ours });
+        }
+        if found.size == 0 && *size == 0 {
+            return Ok(Verdict::Replace);
+        }
+        self.judge_row(name, row.as_ref())
+    }
+
+    /// Whether a file that must go may: shoal wrote it as it is, and it is not only known
+    /// because the user added it where it stands.
+    fn judge_row(
+        &self,
+        name: &ManifestPath,
+        row: Option<&FileRow>,
+    ) -> Result<Verdict, ReceiveError> {
+        let Some(row) = row else {
+            return Ok(self.forced());
+        };
+        let wrote = |entry: &Entry| {
+            let same = |content: &Content| *content == row.content;
+            entry.path == *name
+                && matches!(&entry.kind, EntryKind::File { content, .. } if same(content))
+        };
+        if self.earlier(name, wrote)? {
+            return Ok(Verdict::Replace);
+        }
+        Ok(self.forced())
+    }
+
+    fn judge_symlink(
+        &self,
+        name: &ManifestPath,
+        kind: &EntryKind,
+    ) -> Result<Verdict, ReceiveError> {
+        let target = self.link_target(name)?;
+        if is_link_to(kind, &target) {
+            return Ok(Verdict::Keep);
+        }
+        let ours = |kind: &EntryKind| is_link_to(kind, &target);
+        if self.earlier(name, |entry| entry.path == *name && ours(&entry.kind))? {
+            return Ok(Verdict::Replace);
+        }
+        Ok(self.forced())
+    }
+
+    fn judge_directory(
+        &self,
+        name: &ManifestPath,
+        kind: &EntryKind,
+    ) -> Result<Verdict, ReceiveError> {
+        if *kind == EntryKind::EmptyDirectory {
+            return Ok(Verdict::Keep);
+        }
+        // Whether it empties when the earlier version's files leave shows at the end.
+        let ours = self.earlier(name, |entry| entry.path.is_within(name))?;
+        Ok(if ours {
+            Verdict::Replace
+        } else {
+            Verdict::Clash
+        })
+    }
+
+    fn forced(&self) -> Verdict {
+        if self.request.force {
+            Verdict::Replace
+        } else {
+            Verdict::Edited
+        }
+    }
+
+    /// The target of the symlink at `name`, as far as it is text.
+    pub(super) fn link_target(&self, name: &ManifestPath) -> Result<String, ReceiveError> {
+        let path = Path::new(name.as_str());
+        let target = self.destination().root.read_link(path);
+        let target = target.map_err(|e| self.destination().failed(path, e))?;
+        Ok(target.to_string_lossy().into_owned())
+    }
+
+    /// Whether a snapshot that was written here before has, at `name` or first behind it, an
+    /// entry with this property; its path is given as it stands beneath the destination.
+    fn earlier(
+        &self,
+        name: &ManifestPath,
+        has: impl Fn(&Entry) -> bool,
+    ) -> Result<bool, ReceiveError> {
+        for base in &self.bases {
+            let inside = base.inside.as_ref();
+            let path = match inside {
+                None => name.clone(),
+                Some(inside) => match ManifestPath::new(format!("{inside}/{name}")) {
+                    Ok(path) => path,
+                    Err(_) => continue,
+                },
+            };
+            let mut cursor = Cursor::<Entry>::new(base.snapshot.manifest);
+            cursor.seek_path(path);
+            let mut entry = match cursor.next(&self.store) {
+                Ok(Some(placed)) => placed.item,
+                Ok(None) | Err(ReadError::Missing(_)) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            if let Some(inside) = inside {
+                let rest = entry.path.as_str().strip_prefix(inside.as_str());
+                let Some(Ok(path)) = rest.map(|r| ManifestPath::new(r.trim_start_matches('/')))
+                else {
+                    continue;
+                };
+                entry.path = path;
+            }
+            if has(&entry) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+fn is_link_to(kind: &EntryKind, text: &str) -> bool {
+    matches!(kind, EntryKind::Symlink { target } if target.as_str() == text)
+}
+
+/// Whether an error says that something on the way to a name is no directory.
+pub(super) fn is_obstructed(error: &io::Error) -> bool {
+    is_loop(error)
+        || matches!(
+            error.kind(),
+            io::ErrorKind::NotADirectory | io::ErrorKind::NotFound
+        )
+}
+
+/// Whether an error says that a directory stands where a file belongs, or the reverse.
+pub(super) fn is_clash(error: &io::Error) -> bool {
+    is_loop(error)
+        || matches!(
+            error.kind(),
+            io::ErrorKind::NotADirectory
+                | io::ErrorKind::IsADirectory
+                | io::ErrorKind::DirectoryNotEmpty
+                | io::ErrorKind::AlreadyExists
+        )
+}
+
+/// Whether a symlink stood on the way, which nothing here follows.
+fn is_loop(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
+}

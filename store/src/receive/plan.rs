@@ -1,0 +1,393 @@
+//! Walks the snapshot once, in the order of positions, and finds a source for every chunk.
+//!
+//! Owns: the order of questions (is it there already, on its way, elsewhere on this disk,
+//! or only with others) and the bounds within which the walk runs ahead. Refuses: the
+//! copying ([`super::fill`]) and the rules for what may be replaced ([`super::judge`]).
+
+use std::collections::{HashSet, VecDeque};
+use std::io;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use shoal_protocol::chunking::PROFILE_1;
+use shoal_protocol::id::{ChunkId, PageId};
+use shoal_protocol::manifest::{Entry, EntryKind, SnapshotCursor, Step, missing};
+use shoal_protocol::paged_list::{ChunkRef, ReadError};
+
+use super::fill::{From, Job};
+use super::judge::Verdict;
+use super::preflight::Preflight;
+use super::run::{RunBuilder, Slot};
+use super::target::{Blank, Start, Target};
+use super::{Next, Receive, ReceiveError, lock};
+use crate::disk::OpenMode;
+use crate::index::{Extent, FileRow, FileState};
+
+/// Pages that are asked for at once: some 16 MiB of content each way, at most.
+const PAGES_ASKED_MAX: usize = 256;
+/// Local copies that are collected before they are made.
+const JOBS_MAX: usize = 1024;
+
+/// Where the walk is.
+pub(crate) struct Plan {
+    pub(crate) stage: Stage,
+    pub(crate) cursor: SnapshotCursor,
+    /// The position that the walk has reached.
+    at: u64,
+    file: Option<Walked>,
+    runs: RunBuilder,
+    ready: VecDeque<Vec<Slot>>,
+    jobs: Vec<Job>,
+    /// Entries of which an earlier receive left bytes in the staging area.
+    pub(crate) staged: HashSet<u64>,
+    /// Symlinks and empty directories, which are made at the end.
+    pub(crate) others: u64,
+    /// The id of the longest chunk of zeros.
+    pub(crate) zeros: ChunkId,
+    reflinks: bool,
+}
+
+/// What the walk does now.
+pub(crate) enum Stage {
+    /// Finds the part that is to be received, and opens the destination.
+    Locate,
+    /// Looks whether everything may and can be written.
+    Preflight(Box<Preflight>),
+    /// Finds sources.
+    Walk,
+    /// Is through, and waits for what is outstanding.
+    Drain,
+}
+
+/// The file that the walk is in.
+enum Walked {
+    /// It stands there as it should be.
+    Kept,
+    /// It is being put together.
+    Target {
+        target: Arc<Target>,
+        /// Whether the have-map speaks for the staging file.
+        vouched: bool,
+        /// The range of data that was last found in it.
+        data: Range<u64>,
+    },
+}
+
+impl Plan {
+    /// At the start of a snapshot.
+    pub(crate) fn new(cursor: SnapshotCursor) -> Self {
+        Self {
+            stage: Stage::Locate,
+            cursor,
+            at: 0,
+            file: None,
+            runs: RunBuilder::default(),
+            ready: VecDeque::new(),
+            jobs: Vec::new(),
+            staged: HashSet::new(),
+            others: 0,
+            zeros: ChunkId::of(&vec![0; PROFILE_1.max]),
+            reflinks: true,
+        }
+    }
+}
+
+/// Whether a chunk holds nothing but zeros, as far as its length tells: those in the middle
+/// of a hole always have the greatest. `zeros` is the id of such a chunk.
+pub(crate) fn is_hole(chunk: &ChunkRef, zeros: ChunkId) -> bool {
+    chunk.length as usize == PROFILE_1.max && chunk.id == zeros
+}
+
+impl Receive {
+    /// See [`Receive::next`].
+    pub(super) fn next_of(&self, plan: &mut Plan) -> Result<Next, ReceiveError> {
+        loop {
+            let asked = match &plan.stage {
+                Stage::Locate => self.locate(plan)?,
+                Stage::Preflight(_) => self.preflight(plan)?,
+                Stage::Walk | Stage::Drain => {
+                    if let Some(next) = self.give_out(plan)? {
+                        return Ok(next);
+                    }
+                    self.walk(plan)?
+                }
+            };
+            if let Some(pages) = asked {
+                return Ok(Next::Pages(pages));
+            }
+        }
+    }
+
+    /// What can be answered without walking on.
+    fn give_out(&self, plan: &mut Plan) -> Result<Option<Next>, ReceiveError> {
+        let drained = matches!(plan.stage, Stage::Drain);
+        let mut ledger = lock(&self.ledger);
+        let mut again = RunBuilder::default();
+        for slot in ledger.take_again() {
+            plan.ready.extend(again.push(slot));
+        }
+        plan.ready.extend(again.take());
+        if ledger.has_room() {
+            if let Some(slots) = plan.ready.pop_front() {
+                return Ok(Some(Next::Run(ledger.open(slots))));
+            }
+            if !drained && plan.jobs.len() < JOBS_MAX {
+                return Ok(None);
+            }
+        }
+        let idle = ledger.is_idle();
+        drop(ledger);
+        if !plan.jobs.is_empty() {
+            self.fill(std::mem::take(&mut plan.jobs))?;
+            return self.give_out(plan);
+        }
+        Ok(Some(if idle { Next::Done } else { Next::Wait }))
+    }
+
+    /// One step. Gives pages where they are needed first.
+    fn walk(&self, plan: &mut Plan) -> Result<Option<Vec<PageId>>, ReceiveError> {
+        let step = match plan.cursor.next(&self.store) {
+            Ok(step) => step,
+            Err(ReadError::Missing(page)) => return self.missing(plan.at, page).map(Some),
+            Err(error) => return Err(error.into()),
+        };
+        match step {
+            Some(Step::Entry {
+                index,
+                position,
+                entry,
+            }) if self.is_within(&entry) => {
+                plan.at = position;
+                self.plan_entry(plan, index, entry)?;
+            }
+            Some(Step::Chunk {
+                position,
+                file_offset,
+                chunk,
+            }) => {
+                plan.at = position;
+                self.plan_chunk(plan, position, file_offset, chunk)?;
+            }
+            Some(Step::Entry { .. }) | None => {
+                plan.file = None;
+                plan.ready.extend(plan.runs.take());
+                plan.stage = Stage::Drain;
+            }
+        }
+        Ok(None)
+    }
+
+    /// The pages to ask for, now that `page` is missing at `position`.
+    pub(super) fn missing(&self, position: u64, page: PageId) -> Result<Vec<PageId>, ReceiveError> {
+        let positions = position..self.span().end.max(position + 1);
+        let mut pages = missing(&self.store, &self.snapshot, positions, PAGES_ASKED_MAX)?;
+        if !pages.contains(&page) {
+            pages.insert(0, page);
+        }
+        Ok(pages)
+    }
+
+    /// Whether an entry belongs to the part that is received.
+    pub(super) fn is_within(&self, entry: &Entry) -> bool {
+        (self.request.inside.as_ref()).is_none_or(|inside| entry.path.is_within(inside))
+    }
+
+    fn plan_entry(&self, plan: &mut Plan, index: u64, entry: Entry) -> Result<(), ReceiveError> {
+        let destination = self.destination();
+        let Entry { path, kind } = entry;
+        let name = destination.name(path.clone());
+        if self.is_reserved(&name) {
+            return Err(ReceiveError::ReservedName(path));
+        }
+        let EntryKind::File {
+            executable,
+            size,
+            content,
+        } = kind
+        else {
+            plan.others += 1;
+            plan.file = None;
+            return Ok(());
+        };
+        let (verdict, found) = self.judge(&name, &kind)?;
+        let staged = destination.staged(index);
+        let mut start = if plan.staged.contains(&index) {
+            Start::Staged
+        } else {
+            Start::New
+        };
+        match verdict {
+            Verdict::Free | Verdict::Replace => {}
+            Verdict::Keep => {
+                plan.file = Some(Walked::Kept);
+                lock(&self.ledger).entries_done += 1;
+                return Ok(());
+            }
+            Verdict::Check { ours } => start = Start::Standing { ours },
+            Verdict::Edited => return Err(self.edited(&name)),
+            Verdict::Clash => return Err(self.clash(&name)),
+        }
+        let target = Arc::new(Target::new(Blank {
+            index,
+            name,
+            staged,
+            size,
+            executable,
+            content,
+            replaces: found,
+            start,
+        }));
+        if size == 0 {
+            plan.file = None;
+            return self.place(&target);
+        }
+        let vouched = start == Start::Staged && self.is_vouched(&target)?;
+        plan.file = Some(Walked::Target {
+            target,
+            vouched,
+            data: 0..0,
+        });
+        Ok(())
+    }
+
+    fn plan_chunk(
+        &self,
+        plan: &mut Plan,
+        position: u64,
+        offset: u64,
+        chunk: ChunkRef,
+    ) -> Result<(), ReceiveError> {
+        let hole = is_hole(&chunk, plan.zeros);
+        let (target, vouched, data) = match plan.file.as_mut().expect("chunks follow their file") {
+            Walked::Kept => return self.keep_chunk(position, &chunk),
+            Walked::Target {
+                target,
+                vouched,
+                data,
+            } => (target.clone(), *vouched, data),
+        };
+        let slot = Slot {
+            position,
+            id: chunk.id,
+            length: chunk.length,
+            target,
+            offset,
+        };
+        let planned = match slot.target.start {
+            Start::Standing { .. } => {
+                plan.jobs.push(Job::new(slot, From::Place));
+                return Ok(());
+            }
+            Start::Staged if vouched && self.is_mapped(&slot) => {
+                self.land_vouched(&slot);
+                return Ok(());
+            }
+            Start::Staged => self.has_data(&slot, data),
+            Start::New => Ok(false),
+        };
+        let planned = planned.and_then(|in_place| match in_place {
+            true => {
+                plan.jobs.push(Job::new(slot.clone(), From::Place));
+                Ok(())
+            }
+            false if hole => self.land_hole(&slot),
+            false => self.find_source(plan, slot.clone()),
+        });
+        // The walk is past it: whatever went wrong, the chunk is not forgotten.
+        planned.inspect_err(|_| self.fetch_instead(&slot))
+    }
+
+    /// Whether any of a slot's bytes were ever written to its staging file.
+    fn has_data(&self, slot: &Slot, data: &mut Range<u64>) -> Result<bool, ReceiveError> {
+        if data.end <= slot.offset {
+            let root = &*self.destination().root;
+            *data = (slot.target.next_data(root, slot.offset))
+                .map_err(|e| self.failed(&slot.target, e))?
+                .unwrap_or(slot.target.size..u64::MAX);
+        }
+        Ok(data.start < slot.offset + u64::from(slot.length))
+    }
+
+    /// Finds a source for a chunk that is not in its place.
+    fn find_source(&self, plan: &mut Plan, slot: Slot) -> Result<(), ReceiveError> {
+        {
+            let mut ledger = lock(&self.ledger);
+            if ledger.is_awaited(&slot.id) {
+                ledger.await_chunk(&slot);
+                return Ok(());
+            }
+            if let Some((target, offset)) = ledger.recent(&slot.id) {
+                let from = From::Recent { target, offset };
+                plan.jobs.push(Job::new(slot, from));
+                return Ok(());
+            }
+        }
+        if let Some(row) = self.store.chunk(&slot.id)? {
+            let cloned = match slot.offset {
+                0 if plan.reflinks => self.reflink(plan, &slot.target, &row.extents)?,
+                _ => None,
+            };
+            plan.jobs.push(match cloned {
+                Some(target) => Job::new(Slot { target, ..slot }, From::Place),
+                None => Job::new(slot, From::Store),
+            });
+            return Ok(());
+        }
+        if lock(&self.ledger).await_chunk(&slot) {
+            plan.ready.extend(plan.runs.push(slot));
+        }
+        Ok(())
+    }
+
+    /// Makes the staging file of `target` share the blocks of another file with the same
+    /// content, where the file system can. Its bytes are then verified like any that are
+    /// found in the staging area.
+    fn reflink(
+        &self,
+        plan: &mut Plan,
+        target: &Target,
+        extents: &[Extent],
+    ) -> Result<Option<Arc<Target>>, ReceiveError> {
+        let view = self.store.view();
+        for extent in extents {
+            let Extent::File { file, offset: 0 } = extent else {
+                continue;
+            };
+            let Some(row) = view.file(*file)? else {
+                continue;
+            };
+            let Some(root) = view.root_path(row.root) else {
+                continue;
+            };
+            if row.content != target.content || row.state == FileState::Suspect {
+                continue;
+            }
+            match self.clone_file(root.as_path(), &row, target) {
+                Ok(true) => {
+                    let target = Arc::new(target.restaged());
+                    plan.file = Some(Walked::Target {
+                        target: target.clone(),
+                        vouched: false,
+                        data: 0..0,
+                    });
+                    return Ok(Some(target));
+                }
+                Ok(false) => plan.reflinks = false,
+                // The other file is gone, or on another file system: its bytes are copied.
+                Err(_) => {}
+            }
+            return Ok(None);
+        }
+        Ok(None)
+    }
+
+    fn clone_file(&self, root: &Path, row: &FileRow, target: &Target) -> io::Result<bool> {
+        let source = self.store.disk().root(root, false)?;
+        let source = source.open(Path::new(row.path.as_str()), OpenMode::Read)?;
+        if source.identity()? != row.identity {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        self.destination().root.reflink(&*source, &target.staged)
+    }
+}

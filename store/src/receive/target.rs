@@ -1,0 +1,272 @@
+//! One file on its way into the destination.
+//!
+//! Owns: the staging file, how many bytes are still missing, and the moment at which the
+//! file gets its name. Refuses: to verify; what is written here has been.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use shoal_protocol::manifest::Content;
+use shoal_protocol::path::ManifestPath;
+
+use crate::disk::{DiskFile, FileIdentity, OpenMode, Root};
+use crate::index::FileId;
+
+/// What a target begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// Nothing: its staging file is made with the first bytes.
+    New,
+    /// A staging file with bytes that may be right.
+    Staged,
+    /// A file under its final name, with bytes that may be right.
+    Standing {
+        /// Whether it may be changed if they are not: shoal wrote it, or the user forces.
+        ours: bool,
+    },
+}
+
+/// A file that is being put together.
+pub(crate) struct Target {
+    /// Its index in the manifest.
+    pub(crate) index: u64,
+    /// Its name beneath the root of the destination.
+    pub(crate) name: ManifestPath,
+    /// Where its bytes lie until they are whole.
+    pub(crate) staged: PathBuf,
+    /// Its length.
+    pub(crate) size: u64,
+    /// Whether its owner may execute it.
+    pub(crate) executable: bool,
+    /// Its bytes, by hash.
+    pub(crate) content: Content,
+    /// What it replaces, as it was when the receive decided that it may.
+    pub(crate) replaces: Option<FileIdentity>,
+    /// What it began with.
+    pub(crate) start: Start,
+    /// Its short name in the index, once it has one.
+    pub(crate) id: OnceLock<FileId>,
+    missing: AtomicU64,
+    hand: Mutex<Hand>,
+}
+
+/// Where the file is now.
+enum Hand {
+    /// Nowhere, or in the staging area and closed.
+    Closed,
+    /// In the staging area, open for writing.
+    Staged(Arc<dyn DiskFile>),
+    /// Under its name from the start, open for reading: its bytes are being looked at.
+    Standing(Arc<dyn DiskFile>),
+    /// Whole, under its name, in this state.
+    Placed(FileIdentity),
+}
+
+/// What a new [`Target`] is made of.
+pub(crate) struct Blank {
+    pub(crate) index: u64,
+    pub(crate) name: ManifestPath,
+    pub(crate) staged: PathBuf,
+    pub(crate) size: u64,
+    pub(crate) executable: bool,
+    pub(crate) content: Content,
+    pub(crate) replaces: Option<FileIdentity>,
+    pub(crate) start: Start,
+}
+
+impl Target {
+    /// A file of which nothing is in place yet.
+    pub(crate) fn new(blank: Blank) -> Self {
+        Self {
+            missing: AtomicU64::new(blank.size),
+            index: blank.index,
+            name: blank.name,
+            staged: blank.staged,
+            size: blank.size,
+            executable: blank.executable,
+            content: blank.content,
+            replaces: blank.replaces,
+            start: blank.start,
+            id: OnceLock::new(),
+            hand: Mutex::new(Hand::Closed),
+        }
+    }
+
+    /// The same file, begun again with a staging file that now exists.
+    pub(crate) fn restaged(&self) -> Self {
+        Self::new(Blank {
+            index: self.index,
+            name: self.name.clone(),
+            staged: self.staged.clone(),
+            size: self.size,
+            executable: self.executable,
+            content: self.content,
+            replaces: self.replaces,
+            start: Start::Staged,
+        })
+    }
+
+    /// Its name as a path.
+    pub(crate) fn path(&self) -> &Path {
+        Path::new(self.name.as_str())
+    }
+
+    /// Where its bytes are now.
+    pub(crate) fn place(&self) -> PathBuf {
+        match (&*self.lock(), self.start) {
+            (Hand::Placed(_) | Hand::Standing(_), _) | (Hand::Closed, Start::Standing { .. }) => {
+                self.path().to_owned()
+            }
+            _ => self.staged.clone(),
+        }
+    }
+
+    /// Whether it does not have its name yet, but lies in the staging area (or will).
+    pub(crate) fn is_staged(&self) -> bool {
+        match &*self.lock() {
+            Hand::Staged(_) => true,
+            Hand::Closed => !matches!(self.start, Start::Standing { .. }),
+            Hand::Standing(_) | Hand::Placed(_) => false,
+        }
+    }
+
+    /// Its state, if it is whole and has its name.
+    pub(crate) fn placed(&self) -> Option<FileIdentity> {
+        match &*self.lock() {
+            Hand::Placed(identity) => Some(*identity),
+            _ => None,
+        }
+    }
+
+    /// Counts bytes that are in their place from now on. Says whether they were the last,
+    /// which it does exactly once.
+    pub(crate) fn landed(&self, bytes: u64) -> bool {
+        self.missing.fetch_sub(bytes, Ordering::AcqRel) == bytes
+    }
+
+    /// Writes verified bytes. A stretch of zeros becomes a hole where nothing was written
+    /// before.
+    pub(crate) fn write(&self, root: &dyn Root, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let file = self.open(root, true)?;
+        if self.start == Start::New && is_zero(bytes) {
+            return file.set_len(self.size);
+        }
+        file.write_at(offset, bytes)
+    }
+
+    /// Makes a stretch zero.
+    pub(crate) fn write_zeros(&self, root: &dyn Root, offset: u64, length: u64) -> io::Result<()> {
+        let file = self.open(root, true)?;
+        if self.start == Start::New {
+            return Ok(());
+        }
+        let zeros = vec![0; length.min(1 << 20) as usize];
+        let mut at = 0;
+        while at < length {
+            let piece = (length - at).min(zeros.len() as u64);
+            file.write_at(offset + at, &zeros[..piece as usize])?;
+            at += piece;
+        }
+        Ok(())
+    }
+
+    /// Reads bytes that are in their place, or may be; gives how many there were.
+    pub(crate) fn read(
+        &self,
+        root: &dyn Root,
+        offset: u64,
+        buffer: &mut [u8],
+    ) -> io::Result<usize> {
+        self.open(root, false)?.read_at(offset, buffer)
+    }
+
+    /// The first range with data at or behind `offset`.
+    pub(crate) fn next_data(
+        &self,
+        root: &dyn Root,
+        offset: u64,
+    ) -> io::Result<Option<std::ops::Range<u64>>> {
+        self.open(root, false)?.next_data(offset)
+    }
+
+    /// The state of the file as it stands now.
+    pub(crate) fn identity(&self, root: &dyn Root) -> io::Result<FileIdentity> {
+        if let Some(identity) = self.placed() {
+            return Ok(identity);
+        }
+        self.open(root, false)?.identity()
+    }
+
+    /// Gives the file its name: all of its bytes are in their place.
+    pub(crate) fn finish(&self, root: &dyn Root) -> io::Result<()> {
+        let file = self.open(root, false)?;
+        let mut hand = self.lock();
+        let standing = matches!(*hand, Hand::Standing(_));
+        let executable = self.start != Start::New && file.identity()?.executable;
+        if executable != self.executable {
+            file.set_executable(self.executable)?;
+        }
+        if !standing {
+            root.rename(&self.staged, self.path())?;
+        }
+        *hand = Hand::Placed(file.identity()?);
+        Ok(())
+    }
+
+    /// Takes a standing file back into the staging area, because some of its bytes are
+    /// wrong; the right ones will be written there.
+    pub(crate) fn take_back(&self, root: &dyn Root) -> io::Result<()> {
+        let mut hand = self.lock();
+        if matches!(*hand, Hand::Standing(_) | Hand::Closed) {
+            root.rename(self.path(), &self.staged)?;
+            let file = root.open(&self.staged, OpenMode::Write)?;
+            file.set_len(self.size)?;
+            *hand = Hand::Staged(file);
+        }
+        Ok(())
+    }
+
+    /// The open file; `write` says that it must be in the staging area.
+    fn open(&self, root: &dyn Root, write: bool) -> io::Result<Arc<dyn DiskFile>> {
+        let mut hand = self.lock();
+        match (&*hand, self.start) {
+            (Hand::Staged(file), _) => return Ok(file.clone()),
+            (Hand::Standing(file), _) if !write => return Ok(file.clone()),
+            (Hand::Standing(_), _) => {
+                return Err(io::Error::other(
+                    "the file was expected to be right as it is",
+                ));
+            }
+            (Hand::Placed(_), _) => return root.open(self.path(), OpenMode::Read),
+            (Hand::Closed, Start::Standing { .. }) => {
+                let file = root.open(self.path(), OpenMode::Read)?;
+                *hand = Hand::Standing(file.clone());
+                return Ok(file);
+            }
+            (Hand::Closed, Start::New | Start::Staged) => {}
+        }
+        let file = if self.start == Start::New {
+            root.open(&self.staged, OpenMode::CreateNew)?
+        } else {
+            root.open(&self.staged, OpenMode::Write)?
+        };
+        // A new file of one chunk gets its length from its only write.
+        if self.start == Start::Staged || matches!(self.content, Content::List(_)) {
+            file.set_len(self.size)?;
+        }
+        *hand = Hand::Staged(file.clone());
+        Ok(file)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Hand> {
+        self.hand.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether all of `bytes` are zero. Data that is not says so within its first words.
+pub(crate) fn is_zero(bytes: &[u8]) -> bool {
+    let (words, rest) = bytes.as_chunks::<16>();
+    words.iter().all(|word| *word == [0; 16]) && rest.iter().all(|byte| *byte == 0)
+}
