@@ -78,7 +78,9 @@ pub fn decode_canonical<T: Encode + Decode<()>, const LIMIT: usize>(
     bytes: &[u8],
 ) -> Result<T, CodecError> {
     let value = decode::<T, LIMIT>(bytes)?;
-    if encode(&value) != bytes {
+    let mut again = Vec::with_capacity(bytes.len());
+    encode_into(&value, &mut again);
+    if again != bytes {
         return Err(CodecError::NotCanonical);
     }
     Ok(value)

@@ -59,8 +59,8 @@ impl Snapshot {
     }
 
     /// Canonical bytes, as they travel and are stored.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        codec::encode(self)
+    pub fn to_bytes(self) -> Vec<u8> {
+        codec::encode(&self)
     }
 
     /// The snapshot with these canonical bytes.

@@ -6,6 +6,8 @@
 
 mod content;
 mod cursor;
+#[cfg(test)]
+mod tests;
 
 pub use content::ContentBuilder;
 pub use cursor::{SnapshotCursor, Step, missing};

@@ -18,10 +18,9 @@ use crate::codec;
 use crate::id::PageId;
 use crate::path::ManifestPath;
 
+use super::check::{Misplaced, follows};
 use super::item::{Item, ItemError, ListKind};
-use super::page::{
-    Child, HEADER_BYTES, LEVELS_MAX, Misplaced, PAGE_BYTES_MAX, PAGE_ITEMS_MAX, follows, header,
-};
+use super::page::{Child, HEADER_BYTES, LEVELS_MAX, PAGE_BYTES_MAX, PAGE_ITEMS_MAX, header};
 
 /// The fewest items behind which a page ends because of a key.
 const ITEMS_MIN: usize = 64;

@@ -5,8 +5,8 @@
 use crate::id::PageId;
 use crate::path::ManifestPath;
 
+use super::check::Claim;
 use super::item::{Item, ListKind, Placed};
-use super::page::Claim;
 use super::source::{PageSource, ReadError};
 use super::walk::{Here, Walk};
 

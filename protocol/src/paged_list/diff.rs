@@ -9,8 +9,8 @@ use crate::id::PageId;
 use crate::manifest::Entry;
 use crate::path::ManifestPath;
 
+use super::check::Claim;
 use super::item::{Item, Placed};
-use super::page::Claim;
 use super::source::{PageSource, ReadError};
 use super::walk::{Here, Walk};
 

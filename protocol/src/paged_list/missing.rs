@@ -7,9 +7,9 @@ use std::ops::Range;
 
 use crate::id::PageId;
 
+use super::check::Claim;
 use super::cursor::Target;
 use super::item::Item;
-use super::page::Claim;
 use super::source::{PageSource, ReadError};
 use super::walk::{Here, Walk};
 

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use super::page::PageError;
+use super::check::PageError;
 use crate::id::PageId;
 
 /// Something that may hold pages.

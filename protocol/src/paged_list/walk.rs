@@ -9,8 +9,9 @@ use std::sync::Arc;
 use crate::id::PageId;
 use crate::path::ManifestPath;
 
+use super::check::{Claim, Place};
 use super::item::Item;
-use super::page::{Claim, Page, Place};
+use super::page::Page;
 use super::source::{PageSource, ReadError};
 
 /// See the module's description.
