@@ -5,17 +5,18 @@
 use std::ops::Range;
 
 use bincode::de::Decoder;
-use bincode::error::DecodeError;
+use bincode::enc::Encoder;
+use bincode::error::{DecodeError, EncodeError};
 use bincode::{Decode, Encode};
 
-use super::RangeSet;
+use super::{RANGES_MAX, RangeSet};
 
 /// What a node has of one snapshot, and which part of it others may have from here.
 ///
 /// The two differ because bytes that were found elsewhere on this disk fill the file but
 /// prove nothing about the right to read them: offering them on would let a forged manifest
 /// pull out secrets.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Hash, Encode)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Hash)]
 pub struct HaveMap {
     held: RangeSet,
     offered: RangeSet,
@@ -63,6 +64,20 @@ impl HaveMap {
     pub fn lose(&mut self, range: Range<u64>) {
         self.held.remove(range.clone());
         self.offered.remove(range);
+    }
+}
+
+/// Held positions, then offered ones. A map too scattered to be stored is cut to its largest
+/// held ranges, and what is offered to what is left of it.
+impl Encode for HaveMap {
+    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+        if self.held.range_count() <= RANGES_MAX {
+            self.held.encode(encoder)?;
+            return self.offered.encode(encoder);
+        }
+        let held = self.held.largest(RANGES_MAX);
+        held.encode(encoder)?;
+        self.offered.intersect(&held).encode(encoder)
     }
 }
 

@@ -153,3 +153,16 @@ fn what_is_reused_is_held_and_not_offered() {
     assert!(codec::decode::<HaveMap, 4096>(&forged).is_err());
     assert!(HaveMap::complete(0).held().is_empty());
 }
+
+#[test]
+fn a_map_too_scattered_to_be_stored_still_offers_only_what_it_holds() {
+    let mut map = HaveMap::new();
+    for i in 0..RANGES_MAX as u64 + 10 {
+        map.reuse(i * 10..i * 10 + 1 + i % 3);
+        map.receive(i * 10..i * 10 + 1);
+    }
+    let stored: HaveMap = codec::decode::<_, { 4 << 20 }>(&codec::encode(&map)).expect("cut");
+    assert!(stored.held().is_subset_of(map.held()));
+    assert_eq!(stored.held().range_count(), RANGES_MAX);
+    assert!(stored.offered().is_subset_of(stored.held()));
+}
