@@ -6,7 +6,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use shoal_protocol::id::{ChunkId, PageId};
+use shoal_protocol::id::{ChunkId, PageId, SnapshotId};
+use shoal_protocol::paged_list;
 
 /// Why the store could not read or write its own records.
 #[derive(Debug, thiserror::Error)]
@@ -126,6 +127,9 @@ pub enum ReadError {
     /// No place on this disk has them (any more).
     #[error("{0} is not on this disk")]
     Missing(ChunkId),
+    /// Nothing is known of the snapshot.
+    #[error("{0} is not known here")]
+    UnknownSnapshot(SnapshotId),
     /// A page that leads to them is not here.
     #[error("{0} is not on this disk")]
     MissingPage(PageId),
@@ -148,4 +152,17 @@ pub enum ReadError {
     /// The store itself failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<paged_list::ReadError<StoreError>> for ReadError {
+    fn from(error: paged_list::ReadError<StoreError>) -> Self {
+        match error {
+            paged_list::ReadError::Missing(page) => Self::MissingPage(page),
+            paged_list::ReadError::Corrupt { page, why } => Self::BadPage {
+                page,
+                why: why.to_string(),
+            },
+            paged_list::ReadError::Source(error) => Self::Store(error),
+        }
+    }
 }

@@ -1,6 +1,8 @@
 //! A store as a whole, on a real disk.
 #![allow(clippy::unwrap_used)]
 
+mod runs;
+
 use std::path::Path;
 
 use shoal_protocol::id::{ChunkId, PageId};

@@ -3,9 +3,11 @@
 //! Owns: the choice among a chunk's places, and the rule when bytes must be hashed again
 //! before they are believed. Refuses: to return bytes that are not what was asked for.
 
-use std::ops::Range;
+mod run;
 
-use shoal_protocol::id::{ChunkId, SnapshotId};
+use shoal_protocol::id::ChunkId;
+
+pub use run::RunReader;
 
 use crate::Store;
 use crate::error::{ReadError, StoreError};
@@ -19,17 +21,6 @@ pub struct Found {
     pub extent: Extent,
     /// Places that did not have it any more and were dropped.
     pub dropped: Vec<Extent>,
-}
-
-/// Reads runs of one snapshot, usually one after the other. Keeps its place in the manifest
-/// and its buffers.
-pub struct RunReader(());
-
-impl RunReader {
-    /// Whose runs these are.
-    pub fn snapshot(&self) -> SnapshotId {
-        todo!()
-    }
 }
 
 impl Store {
@@ -74,21 +65,6 @@ impl Store {
             batch.drop_extent(id, *extent);
         }
         batch.commit(false)
-    }
-    /// A reader for the runs of a snapshot that is known here.
-    pub fn run_reader(&self, _snapshot: &SnapshotId) -> Result<RunReader, ReadError> {
-        todo!()
-    }
-    /// Reads the positions in `range`, which begins and ends on chunk boundaries. `out`
-    /// becomes their bytes; its capacity is reused. Bytes of packs and owned files are hashed;
-    /// those of external files unless the file is provably the one that was hashed before.
-    pub fn read_run(
-        &self,
-        _reader: &mut RunReader,
-        _range: Range<u64>,
-        _out: &mut Vec<u8>,
-    ) -> Result<(), ReadError> {
-        todo!()
     }
 }
 

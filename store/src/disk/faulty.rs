@@ -1,1 +1,0 @@
-//! The disk of this machine.
