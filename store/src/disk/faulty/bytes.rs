@@ -94,7 +94,11 @@ impl Bytes {
 
     /// The first range of written blocks at or behind `offset`.
     pub(super) fn next_data(&self, offset: u64) -> Option<Range<u64>> {
-        let first = self.blocks.range(offset / BLOCK..).next().map(|(n, _)| *n)?;
+        let first = self
+            .blocks
+            .range(offset / BLOCK..)
+            .next()
+            .map(|(n, _)| *n)?;
         let mut end = first;
         while self.blocks.contains_key(&end) {
             end += 1;

@@ -130,7 +130,9 @@ impl FaultyDisk {
     /// If there is no such file.
     pub fn flip(&self, path: &Path, offset: u64, mask: u8) {
         let mut power = self.power();
-        let found = power.world.resolve(TOP, path.strip_prefix("/").unwrap_or(path));
+        let found = power
+            .world
+            .resolve(TOP, path.strip_prefix("/").unwrap_or(path));
         let number = found.expect("a file to harm");
         power.world.flip(number, offset, mask);
     }

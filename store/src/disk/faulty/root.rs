@@ -11,9 +11,7 @@ use std::sync::Arc;
 use super::FaultyDisk;
 use super::bytes::Change;
 use super::world::{FileState, Number, Thing};
-use crate::disk::{
-    DiskFile, DiskLock, FileIdentity, FileKind, FileSystem, OpenMode, Root,
-};
+use crate::disk::{DiskFile, DiskLock, FileIdentity, FileKind, FileSystem, OpenMode, Root};
 
 pub(super) struct FaultyRoot {
     disk: FaultyDisk,

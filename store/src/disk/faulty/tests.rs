@@ -48,13 +48,25 @@ fn only_what_was_synced_is_sure_to_be_found() {
     // Bytes without a name.
     file.sync().unwrap();
     assert_eq!(content(&disk.after_cut(Fate::Lost), "f"), None);
-    assert_eq!(content(&disk.after_cut(Fate::Kept), "f"), Some(b"one".to_vec()));
+    assert_eq!(
+        content(&disk.after_cut(Fate::Kept), "f"),
+        Some(b"one".to_vec())
+    );
     root.sync_dir(Path::new("")).unwrap();
     file.write_at(0, b"two").unwrap();
-    assert_eq!(content(&disk.after_cut(Fate::Lost), "f"), Some(b"one".to_vec()));
-    assert_eq!(content(&disk.after_cut(Fate::Kept), "f"), Some(b"two".to_vec()));
+    assert_eq!(
+        content(&disk.after_cut(Fate::Lost), "f"),
+        Some(b"one".to_vec())
+    );
+    assert_eq!(
+        content(&disk.after_cut(Fate::Kept), "f"),
+        Some(b"two".to_vec())
+    );
     root.sync_all().unwrap();
-    assert_eq!(content(&disk.after_cut(Fate::Lost), "f"), Some(b"two".to_vec()));
+    assert_eq!(
+        content(&disk.after_cut(Fate::Lost), "f"),
+        Some(b"two".to_vec())
+    );
     // A name without bytes.
     create(&root, "g", b"three");
     root.sync_dir(Path::new("")).unwrap();
@@ -88,7 +100,10 @@ fn a_rename_is_seen_whole_or_not_at_all() {
     let states: Vec<_> = (0..20)
         .map(|seed| {
             let found = disk.after_cut(Fate::Mixed(seed));
-            (content(&found, "a/f").is_some(), content(&found, "b/g").is_some())
+            (
+                content(&found, "a/f").is_some(),
+                content(&found, "b/g").is_some(),
+            )
         })
         .collect();
     assert!(states.contains(&(true, false)) && states.contains(&(false, true)));
@@ -110,7 +125,10 @@ fn a_directory_whose_name_was_not_synced_takes_its_files_along() {
     home.sync_dir(Path::new("a")).unwrap();
     assert_eq!(content(&disk.after_cut(Fate::Lost), "a/b/f"), None);
     home.sync_dir(Path::new("")).unwrap();
-    assert_eq!(content(&disk.after_cut(Fate::Lost), "a/b/f"), Some(b"x".to_vec()));
+    assert_eq!(
+        content(&disk.after_cut(Fate::Lost), "a/b/f"),
+        Some(b"x".to_vec())
+    );
 }
 
 #[test]
@@ -125,7 +143,10 @@ fn after_a_cut_nothing_works_and_the_cut_sync_did_not_happen() {
     assert!(home.stat(Path::new("f")).is_err());
     assert!(file.write_at(0, b"y").is_err());
     assert_eq!(content(&disk.after_cut(Fate::Lost), "f"), None);
-    assert_eq!(content(&disk.after_cut(Fate::Kept), "f"), Some(b"x".to_vec()));
+    assert_eq!(
+        content(&disk.after_cut(Fate::Kept), "f"),
+        Some(b"x".to_vec())
+    );
 }
 
 #[test]
@@ -147,7 +168,10 @@ fn every_operation_leaves_an_image() {
     let one = || Some(b"1".to_vec());
     let empty = || Some(Vec::new());
     assert_eq!(found(Fate::Lost), [None, None, None, empty(), one()]);
-    assert_eq!(found(Fate::Kept), [empty(), one(), one(), one(), Some(b"2".to_vec())]);
+    assert_eq!(
+        found(Fate::Kept),
+        [empty(), one(), one(), one(), Some(b"2".to_vec())]
+    );
 }
 
 #[test]
@@ -184,9 +208,18 @@ fn names_behave_as_on_a_real_disk() {
     home.create_dir(Path::new("d")).unwrap();
     create(&home, "f", b"x");
     let kind = |result: io::Result<()>| result.map_err(|error| error.kind());
-    assert_eq!(kind(home.create_dir(Path::new("f"))), Err(io::ErrorKind::AlreadyExists));
-    assert_eq!(kind(home.remove_file(Path::new("d"))), Err(io::ErrorKind::IsADirectory));
-    assert_eq!(kind(home.remove_file(Path::new("none"))), Err(io::ErrorKind::NotFound));
+    assert_eq!(
+        kind(home.create_dir(Path::new("f"))),
+        Err(io::ErrorKind::AlreadyExists)
+    );
+    assert_eq!(
+        kind(home.remove_file(Path::new("d"))),
+        Err(io::ErrorKind::IsADirectory)
+    );
+    assert_eq!(
+        kind(home.remove_file(Path::new("none"))),
+        Err(io::ErrorKind::NotFound)
+    );
     home.symlink("f", Path::new("l")).unwrap();
     assert!(home.open(Path::new("l"), OpenMode::Read).is_err());
     assert_eq!(home.read_link(Path::new("l")).unwrap(), "f");
@@ -195,12 +228,21 @@ fn names_behave_as_on_a_real_disk() {
     assert!(home.open(Path::new("../x"), OpenMode::Create).is_err());
     assert!(home.open(Path::new("f"), OpenMode::CreateNew).is_err());
     create(&home, "d/g", b"y");
-    assert_eq!(kind(home.remove_dir(Path::new("d"))), Err(io::ErrorKind::DirectoryNotEmpty));
+    assert_eq!(
+        kind(home.remove_dir(Path::new("d"))),
+        Err(io::ErrorKind::DirectoryNotEmpty)
+    );
     let mut names = home.list(Path::new("")).unwrap();
     names.sort();
     assert_eq!(names, ["d", "f", "l", "m"]);
     let lock = home.lock(Path::new("lock"), "one").unwrap().ok().unwrap();
-    assert_eq!(home.lock(Path::new("lock"), "two").unwrap().err().as_deref(), Some("one"));
+    assert_eq!(
+        home.lock(Path::new("lock"), "two")
+            .unwrap()
+            .err()
+            .as_deref(),
+        Some("one")
+    );
     drop(lock);
     assert!(home.lock(Path::new("lock"), "two").unwrap().is_ok());
     let file = home.open(Path::new("f"), OpenMode::Read).unwrap();

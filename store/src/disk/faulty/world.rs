@@ -99,7 +99,9 @@ impl World {
     }
 
     pub(super) fn node(&self, number: Number) -> &Node {
-        self.nodes.get(&number).expect("a node lives as long as the world")
+        self.nodes
+            .get(&number)
+            .expect("a node lives as long as the world")
     }
 
     pub(super) fn file(&self, number: Number) -> &FileState {
@@ -111,7 +113,10 @@ impl World {
 
     fn file_mut(&mut self, number: Number) -> &mut FileState {
         let changed_ns = self.tick();
-        let node = self.nodes.get_mut(&number).expect("a node lives as long as the world");
+        let node = self
+            .nodes
+            .get_mut(&number)
+            .expect("a node lives as long as the world");
         node.changed_ns = changed_ns;
         match &mut node.thing {
             Thing::File(file) => file,
@@ -147,7 +152,10 @@ impl World {
 
     /// Harms a byte on the medium itself, without anyone noticing.
     pub(super) fn flip(&mut self, number: Number, offset: u64, mask: u8) {
-        let node = self.nodes.get_mut(&number).expect("a node lives as long as the world");
+        let node = self
+            .nodes
+            .get_mut(&number)
+            .expect("a node lives as long as the world");
         let Thing::File(file) = &mut node.thing else {
             panic!("only files have bytes");
         };
@@ -183,7 +191,10 @@ impl World {
     }
 
     pub(super) fn sync_file(&mut self, number: Number) {
-        let node = self.nodes.get_mut(&number).expect("a node lives as long as the world");
+        let node = self
+            .nodes
+            .get_mut(&number)
+            .expect("a node lives as long as the world");
         if let Thing::File(file) = &mut node.thing {
             file.durable = file.bytes.clone();
             file.changes.clear();
