@@ -199,12 +199,16 @@ impl Liar<'_> {
 
     /// Mostly a name that comes after those given so far.
     fn path(&mut self) -> Vec<u8> {
-        self.names += 1;
+        let byte = self.byte();
+        // Now and then inside the entry before, which is a conflict.
+        if !(192..208).contains(&byte) {
+            self.names += 1;
+        }
         let mut path = format!("n{:03}", self.names).into_bytes();
-        match self.byte() {
+        match byte {
             224.. => return self.text(),
-            192..224 => path.truncate(3),
-            160..192 => path.extend(b"/x"),
+            208..224 => path.truncate(3),
+            128..208 => path.extend(b"/x"),
             _ => {}
         }
         path

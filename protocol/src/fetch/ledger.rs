@@ -11,6 +11,7 @@ use super::peers::Peers;
 use super::picker::Pick;
 use super::requests::{Request, Requests};
 use super::run::{RunId, Runs};
+use crate::have::RangeSet;
 use crate::peer::PeerKey;
 use crate::wire::RequestId;
 
@@ -71,6 +72,19 @@ impl Ledger {
     pub(super) fn requests_of(&self, key: PeerKey) -> Vec<RequestId> {
         let theirs = self.requests.iter().filter(|(_, r)| r.peer == key);
         theirs.map(|(id, _)| id).collect()
+    }
+
+    /// The open requests to stalled peers for some of `ranges` of a run, and whose they are.
+    pub(super) fn stalled_on(&self, run: u64, ranges: &RangeSet) -> Vec<(RequestId, PeerKey)> {
+        let Some(wanted) = self.runs.at(run) else {
+            return Vec::new();
+        };
+        let open = wanted.requests.iter();
+        open.filter_map(|id| Some((*id, self.requests.at(*id)?)))
+            .filter(|(_, r)| self.peers.at(&r.peer).is_some_and(|peer| peer.stalled))
+            .filter(|(_, r)| !r.ranges.intersect(ranges).is_empty())
+            .map(|(id, r)| (id, r.peer))
+            .collect()
     }
 
     /// Works out anew what of a run is free.

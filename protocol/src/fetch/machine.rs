@@ -1,20 +1,18 @@
 //! The fetch machine: takes what happens into the tables, and says what to do.
 //!
-//! Owns: what each input means. Refuses: preferences, which are the picker's, and the
-//! consistency of the tables, which is the ledger's.
+//! Owns: the face of the machine, and what it means that bytes come, or do not. Peers are in
+//! `neighbours`, requests in `assign`. Refuses: preferences, which are the picker's, and
+//! the consistency of the tables, which is the ledger's.
 
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::config::FetchConfig;
-use super::events::{Distance, DropReason, Input, Output, State};
+use super::events::{DropReason, Input, Output, State};
 use super::ledger::Ledger;
-use super::peers::Peer;
-use super::picker::{Pick, Picker};
 use super::quarantine::Quarantine;
 use super::run::Run;
-use crate::have::RangeSet;
 use crate::peer::PeerKey;
 use crate::wire::{Outcome, RequestId};
 
@@ -24,13 +22,13 @@ const LOOKAHEAD_RUNS_PER_PEER: usize = 64;
 /// The machine. See the [module](super) for how it decides.
 #[derive(Debug)]
 pub struct Fetch {
-    config: FetchConfig,
-    ledger: Ledger,
-    quarantine: Quarantine,
-    urgent: Vec<Range<u64>>,
-    no_more_runs: bool,
-    offers_changed: bool,
-    outputs: VecDeque<Output>,
+    pub(super) config: FetchConfig,
+    pub(super) ledger: Ledger,
+    pub(super) quarantine: Quarantine,
+    pub(super) urgent: Vec<Range<u64>>,
+    pub(super) no_more_runs: bool,
+    pub(super) offers_changed: bool,
+    pub(super) outputs: VecDeque<Output>,
     state: State,
     repeated_bytes: u64,
 }
@@ -107,12 +105,9 @@ impl Fetch {
         if self.ledger.runs.is_empty() {
             return None;
         }
-        let stalls = self
-            .ledger
-            .peers
-            .iter()
-            .filter_map(|p| p.stalls_at(&self.config));
-        let rests = self.ledger.peers.iter().filter_map(|peer| peer.rest_until);
+        let peers = &self.ledger.peers;
+        let stalls = peers.iter().filter_map(|p| p.stalls_at(&self.config));
+        let rests = peers.iter().filter_map(|peer| peer.rest_until);
         stalls.chain(rests).min()
     }
 
@@ -139,56 +134,6 @@ impl Fetch {
         }
         self.ledger.runs.insert(run, self.config.seed);
         self.ledger.count_offers(run.start);
-    }
-
-    fn join(&mut self, now: Instant, key: PeerKey, distance: Distance, offered: RangeSet) {
-        self.leave(key);
-        let refuse = |why| Output::Drop { peer: key, why };
-        if self.quarantine.is_unwelcome(&key) {
-            self.outputs.push_back(refuse(DropReason::BadChunks));
-            return;
-        }
-        if self.ledger.peers.len() >= self.config.neighbours_max {
-            let Some(worse) = self.ledger.peers.worse_than(distance) else {
-                self.outputs.push_back(refuse(DropReason::TooMany));
-                return;
-            };
-            self.drop_peer(worse, DropReason::TooMany);
-        }
-        self.ledger
-            .peers
-            .insert(Peer::new(now, key, distance, offered));
-        self.offers_changed = true;
-    }
-
-    fn offer(&mut self, key: PeerKey, change: impl FnOnce(&mut RangeSet)) {
-        if let Some(peer) = self.ledger.peers.at_mut(&key) {
-            change(&mut peer.offered);
-            self.offers_changed = true;
-        }
-    }
-
-    fn leave(&mut self, key: PeerKey) {
-        for id in self.ledger.requests_of(key) {
-            self.ledger.close(id);
-        }
-        self.ledger.peers.remove(&key);
-        self.offers_changed = true;
-    }
-
-    fn drop_peer(&mut self, key: PeerKey, why: DropReason) {
-        self.leave(key);
-        self.outputs.push_back(Output::Drop { peer: key, why });
-    }
-
-    fn hear(&mut self, now: Instant, key: PeerKey) {
-        let Some(peer) = self.ledger.peers.at_mut(&key) else {
-            return;
-        };
-        peer.heard = now;
-        if std::mem::take(&mut peer.stalled) {
-            self.ledger.refresh_all(key);
-        }
     }
 
     fn deliver(&mut self, now: Instant, key: PeerKey, range: Range<u64>) {
@@ -220,12 +165,8 @@ impl Fetch {
         }
         for id in wanted.requests.clone() {
             self.ledger.expect_no_longer(id, range.clone());
-            let over = self
-                .ledger
-                .requests
-                .at(id)
-                .is_some_and(|r| r.ranges.is_empty());
-            if over && self.ledger.requests.at(id).is_some_and(|r| r.peer != from) {
+            let request = self.ledger.requests.at(id);
+            if request.is_some_and(|r| r.ranges.is_empty() && r.peer != from) {
                 self.cancel(id);
             }
         }
@@ -240,18 +181,14 @@ impl Fetch {
             return;
         };
         for id in wanted.requests {
-            if self
-                .ledger
-                .requests
-                .at(id)
-                .is_some_and(|r| Some(r.peer) == done)
-            {
-                if let Some(peer) = done.and_then(|key| self.ledger.peers.at_mut(&key)) {
-                    peer.praise();
-                }
-                self.ledger.close(id);
-            } else {
+            let theirs = self.ledger.requests.at(id).map(|request| request.peer);
+            if theirs != done {
                 self.cancel(id);
+                continue;
+            }
+            self.ledger.close(id);
+            if let Some(peer) = done.and_then(|key| self.ledger.peers.at_mut(&key)) {
+                peer.praise();
             }
         }
     }
@@ -287,125 +224,6 @@ impl Fetch {
         }
     }
 
-    fn excuse(&mut self, now: Instant, key: PeerKey, id: RequestId, retry: Duration) {
-        self.hear(now, key);
-        self.ledger.close_of(key, id);
-        if let Some(peer) = self.ledger.peers.at_mut(&key) {
-            peer.excuse(now, retry);
-        }
-    }
-
-    fn notice_stalls(&mut self, now: Instant) {
-        let late = |peer: &&Peer| peer.stalls_at(&self.config).is_some_and(|at| at <= now);
-        let stalled: Vec<_> = self
-            .ledger
-            .peers
-            .iter()
-            .filter(late)
-            .map(|p| p.key)
-            .collect();
-        for key in stalled {
-            let peer = self.ledger.peers.at_mut(&key).expect("just listed");
-            peer.stalled = true;
-            peer.pace.stall();
-            self.ledger.refresh_all(key);
-        }
-        let rested = |peer: &&Peer| peer.rest_until.is_some_and(|until| until <= now);
-        let rested: Vec<_> = self
-            .ledger
-            .peers
-            .iter()
-            .filter(rested)
-            .map(|p| p.key)
-            .collect();
-        for key in rested {
-            self.ledger
-                .peers
-                .at_mut(&key)
-                .expect("just listed")
-                .rest_until = None;
-        }
-    }
-
-    /// Gives every peer with room something to do, one run at a time so that all get some.
-    fn assign(&mut self, now: Instant) {
-        if std::mem::take(&mut self.offers_changed) {
-            self.ledger.count_all_offers();
-        }
-        let mut waiting = self.ledger.peers.by_preference();
-        while !waiting.is_empty() {
-            waiting.retain(|key| match self.pick(now, key) {
-                Some(pick) => {
-                    self.ask(now, *key, pick);
-                    true
-                }
-                None => false,
-            });
-        }
-    }
-
-    fn pick(&self, now: Instant, key: &PeerKey) -> Option<Pick> {
-        let peer = self.ledger.peers.at(key)?;
-        let picker = self.picker(now);
-        if peer.has_room(now, &self.config, true)
-            && let Some(pick) = picker.urgent(peer)
-        {
-            return Some(pick);
-        }
-        if !peer.has_room(now, &self.config, false) {
-            return None;
-        }
-        let rescue = || self.no_more_runs.then(|| picker.rescue(peer)).flatten();
-        picker.best(peer).or_else(rescue)
-    }
-
-    fn picker(&self, now: Instant) -> Picker<'_> {
-        Picker {
-            now,
-            runs: &self.ledger.runs,
-            requests: &self.ledger.requests,
-            peers: &self.ledger.peers,
-            quarantine: &self.quarantine,
-            urgent: &self.urgent,
-        }
-    }
-
-    fn ask(&mut self, now: Instant, key: PeerKey, pick: Pick) {
-        self.take_back(now, &pick);
-        let (request, run) = self.ledger.open(now, key, &pick);
-        self.outputs.push_back(Output::Request {
-            peer: key,
-            request,
-            run,
-            ranges: pick.ranges,
-            urgent: pick.urgent,
-        });
-    }
-
-    /// Cancels what stalled peers were asked of these ranges. What came from them before
-    /// stays, and so does what comes still.
-    fn take_back(&mut self, now: Instant, pick: &Pick) {
-        let wanted = self
-            .ledger
-            .runs
-            .at(pick.run)
-            .expect("picked from the table");
-        for id in wanted.requests.clone() {
-            let Some(request) = self.ledger.requests.at(id) else {
-                continue;
-            };
-            let key = request.peer;
-            let stalled = self.ledger.peers.at(&key).is_some_and(|peer| peer.stalled);
-            if stalled && !request.ranges.intersect(&pick.ranges).is_empty() {
-                self.cancel(id);
-                let peer = self.ledger.peers.at_mut(&key).expect("just seen");
-                if peer.requests == 0 {
-                    peer.rest(now);
-                }
-            }
-        }
-    }
-
     fn say_state(&mut self, now: Instant) {
         let state = self.ledger.state(now);
         if state != self.state {
@@ -414,7 +232,7 @@ impl Fetch {
         }
     }
 
-    fn cancel(&mut self, id: RequestId) {
+    pub(super) fn cancel(&mut self, id: RequestId) {
         if let Some(request) = self.ledger.close(id) {
             let peer = request.peer;
             self.outputs.push_back(Output::Cancel { peer, request: id });

@@ -15,10 +15,12 @@
 //! nothing is left to give, runs of slow peers are asked of faster ones too. A chunk that
 //! failed verification is never asked of the same peer again.
 
+mod assign;
 mod config;
 mod events;
 mod ledger;
 mod machine;
+mod neighbours;
 mod peers;
 mod picker;
 mod quarantine;

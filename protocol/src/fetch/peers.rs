@@ -16,6 +16,9 @@ use crate::wire::limits::{BUSY_RETRY_MS_MAX, REQUESTS_OPEN_MAX, RUN_BYTES_MAX};
 /// So many requests are opened however small the window, so that the next answer begins
 /// when one ends.
 const REQUESTS_MIN: usize = 2;
+/// The most runs asked of a peer at once: the rest of what a connection may have open is for
+/// pages, and for answers whose end is still on its way.
+const REQUESTS_MAX: usize = REQUESTS_OPEN_MAX * 3 / 4;
 /// A peer whose work was taken back is not asked again for so long.
 const REST_AFTER_STALL: Duration = Duration::from_secs(10);
 
@@ -47,7 +50,7 @@ impl Peer {
             pace: Pace::new(now),
             requests: 0,
             expected_bytes: 0,
-            requests_max: REQUESTS_OPEN_MAX,
+            requests_max: REQUESTS_MAX,
             rest_until: None,
             heard: now,
             stalled: false,
@@ -63,7 +66,7 @@ impl Peer {
     pub(super) fn has_room(&self, now: Instant, config: &FetchConfig, urgent: bool) -> bool {
         let more = u64::from(urgent);
         let window = self.pace.window(config) + more * RUN_BYTES_MAX;
-        let requests_max = (self.requests_max + more as usize).min(REQUESTS_OPEN_MAX);
+        let requests_max = (self.requests_max + more as usize).min(REQUESTS_MAX);
         let below = self.requests < REQUESTS_MIN || self.expected_bytes < window;
         self.is_live(now) && self.requests < requests_max && below
     }
@@ -85,7 +88,7 @@ impl Peer {
 
     /// It answered one to the end: it takes one more.
     pub(super) fn praise(&mut self) {
-        self.requests_max = (self.requests_max + 1).min(REQUESTS_OPEN_MAX);
+        self.requests_max = (self.requests_max + 1).min(REQUESTS_MAX);
     }
 
     /// It turned a request down.
@@ -93,6 +96,12 @@ impl Peer {
         self.requests_max = self.requests.max(1);
         let longest = Duration::from_millis(BUSY_RETRY_MS_MAX.into());
         self.rest_until = Some(now + retry.min(longest));
+    }
+
+    /// It has been silent for too long.
+    pub(super) fn stall(&mut self) {
+        self.stalled = true;
+        self.pace.stall();
     }
 
     /// Another peer took over what was asked of it.
@@ -145,6 +154,10 @@ impl Peers {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Peer> {
         self.by_key.values()
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Peer> {
+        self.by_key.values_mut()
     }
 
     pub(super) fn insert(&mut self, peer: Peer) {

@@ -15,6 +15,8 @@ use crate::wire::limits::RUN_RANGES_MAX;
 
 /// Asking twice must save at least this much time.
 const RESCUE_MIN: Duration = Duration::from_millis(100);
+/// What an idle peer is taken to need while nothing is known of it.
+const UNMEASURED: Duration = Duration::from_secs(1);
 /// The most peers that are asked for the same bytes.
 const COPIES_MAX: usize = 2;
 
@@ -97,26 +99,32 @@ impl Picker<'_> {
     /// What to ask of `peer` although another was asked, because that one will take longer:
     /// the last request of whoever needs the most time.
     pub(super) fn rescue(&self, peer: &Peer) -> Option<Pick> {
-        let late = |(_, request): &(_, &Request)| {
-            let holder = self.peers.at(&request.peer)?;
-            holder.pace.time_for(holder.expected_bytes)
-        };
-        self.requests
-            .iter()
-            .filter(|(_, request)| request.peer != peer.key)
-            .filter_map(|entry| Some((late(&entry)?, entry)))
-            .filter_map(|(late, (id, request))| {
-                let wanted = self.runs.at(request.run)?;
-                let ranges = self.trusted(peer, &request.ranges);
-                let time = peer
-                    .pace
-                    .time_for(peer.expected_bytes + ranges.total_bytes())?;
-                let helps = time + time / 2 + RESCUE_MIN < late;
-                let alone = self.copies(peer, wanted, &ranges) < COPIES_MAX;
-                (helps && alone && !ranges.is_empty()).then_some((late, id, request.run, ranges))
-            })
-            .max_by_key(|(late, id, ..)| (*late, *id))
-            .map(|(_, _, run, ranges)| pick(run, ranges, false))
+        let others = (self.requests.iter()).filter(|(_, request)| request.peer != peer.key);
+        let helped = others.filter_map(|(id, request)| {
+            let late = self.time_left(request)?;
+            let ranges = self.trusted(peer, &request.ranges);
+            let time = self.time_for(peer, ranges.total_bytes())?;
+            let wanted = self.runs.at(request.run)?;
+            let helps = time + time / 2 + RESCUE_MIN < late
+                && !ranges.is_empty()
+                && self.copies(peer, wanted, &ranges) < COPIES_MAX;
+            helps.then_some((late, id, request.run, ranges))
+        });
+        let (_, _, run, ranges) = helped.max_by_key(|(late, id, ..)| (*late, *id))?;
+        Some(pick(run, ranges, false))
+    }
+
+    /// How long whoever was asked will take for all that was asked of it.
+    fn time_left(&self, request: &Request) -> Option<Duration> {
+        let holder = self.peers.at(&request.peer)?;
+        holder.pace.time_for(holder.expected_bytes)
+    }
+
+    /// How long `peer` will take for so much more. One that was never measured is given a
+    /// try when it has nothing else to do.
+    fn time_for(&self, peer: &Peer, bytes: u64) -> Option<Duration> {
+        let measured = peer.pace.time_for(peer.expected_bytes + bytes);
+        measured.or((peer.requests == 0).then_some(UNMEASURED))
     }
 
     /// How many peers were asked for some of `ranges`; too many if `peer` is one of them.

@@ -17,7 +17,8 @@ pub enum Input {
     Request {
         /// Who.
         peer: PeerKey,
-        /// The peer's number for it.
+        /// Its number among all that are open with this peer, over however many
+        /// connections.
         request: RequestId,
         /// Of which snapshot.
         snapshot: SnapshotId,

@@ -64,10 +64,7 @@ impl Queue {
     /// Moves a waiting request to those that are being answered.
     pub(super) fn start(&mut self, index: usize) -> &Request {
         let request = self.waiting.remove(index);
-        self.active
-            .entry(request.id)
-            .insert_entry(request)
-            .into_mut()
+        self.active.entry(request.id).or_insert(request)
     }
 
     /// Removes a request that is being answered.

@@ -2,9 +2,11 @@
 
 mod golden;
 mod hostile;
+mod samples;
 
 use libp2p_identity::ed25519;
 
+use self::samples::{presentation, samples, snapshot};
 use super::*;
 
 use crate::access::{
@@ -22,197 +24,8 @@ fn keypair(seed: u8) -> ed25519::Keypair {
     HolderSecret::from_bytes([seed; 32]).keypair()
 }
 
-fn snapshot() -> Snapshot {
-    Snapshot {
-        profile: ProfileId(1),
-        shape: Shape::Folder,
-        manifest: Some(PageId::of(b"manifest")),
-        entries: 3,
-        bytes: 5 << 20,
-    }
-}
-
-fn presentation() -> Presentation {
-    let grant = Grant {
-        issuer: PeerKey::of(&keypair(1)),
-        holder: PeerKey::of(&keypair(2)),
-        scope: Scope::Snapshot(snapshot().id()),
-        rights: Rights::READ,
-        issued_unix_s: 1_800_000_000,
-        expires_unix_s: Some(1_800_086_400),
-        nonce: [7; 16],
-    };
-    let binding = Binding {
-        client: PeerKey::of(&keypair(3)),
-        server: PeerKey::of(&keypair(1)),
-        nonce: Nonce([9; 32]),
-    };
-    Presentation::new(SignedGrant::sign(grant, &keypair(1)), &keypair(2), &binding)
-}
-
 fn list<T, const MAX: usize>(items: Vec<T>) -> List<T, MAX> {
     List::new(items).expect("few")
-}
-
-/// At least one message of every kind, with the length of its payload.
-fn samples() -> Vec<(Message, usize)> {
-    let snapshot_id = snapshot().id();
-    let grant = presentation().grant.id();
-    let raw_page = PageHead {
-        page: PageId::of(b"raw"),
-        codec: PageCodec::Raw,
-        plain_length: 300,
-        length: 300,
-    };
-    let packed_page = PageHead {
-        page: PageId::of(b"packed"),
-        codec: PageCodec::ZstdWithBase(PageId::of(b"raw")),
-        plain_length: 300,
-        length: 20,
-    };
-    let based = Codec::ZstdWithBase {
-        snapshot: SnapshotId::of(b"base"),
-        start: 4096,
-        end: 8192,
-    };
-    let data = |codec| RunData {
-        request: REQUEST,
-        position: 1 << 40,
-        codec,
-        plain_length: 1000,
-    };
-    let listen = ["192.168.1.7:4747", "[2001:db8::1]:4747", "lab.example:4747"]
-        .map(|text| text.parse().expect("an address"));
-    let hello = Hello::new(
-        Features::HAVE_UPDATES.and(Features::ZSTD),
-        Nonce([9; 32]),
-        "shoal 0.1.0",
-        list(listen.into()),
-    );
-    let range_bytes = RangeSet::of(0..1).to_bytes().expect("one").len();
-    let presented = Present {
-        presentation: presentation(),
-    };
-    let admitted = Admitted {
-        grant,
-        snapshot: snapshot(),
-        offers_all: true,
-    };
-    let refused = |reason| Refused { grant, reason };
-    let bye = Bye {
-        reason: ByeReason::Protocol,
-        detail: Text::cut("unknown message kind 0x99"),
-    };
-    let page_request = PageRequest {
-        request: REQUEST,
-        snapshot: snapshot_id,
-        pages: list(vec![PageId::of(b"raw"), PageId::of(b"packed")]),
-    };
-    let pages = Pages {
-        request: REQUEST,
-        last: true,
-        pages: list(vec![raw_page, packed_page]),
-    };
-    let nothing = Pages {
-        request: REQUEST,
-        last: true,
-        pages: list(vec![]),
-    };
-    let run_request = RunRequest {
-        request: REQUEST,
-        snapshot: snapshot_id,
-        ranges: [0..65536, 1 << 20..2 << 20].into_iter().collect(),
-        codecs: Codecs::ZSTD.and(Codecs::ZSTD_WITH_BASE),
-        priority: 1,
-        bases: list(vec![Base {
-            position: 0,
-            snapshot: SnapshotId::of(b"base"),
-            start: 4096,
-            end: 8192,
-        }]),
-    };
-    let (request, token, snapshot, generation) = (REQUEST, 5, snapshot_id, 6);
-    vec![
-        (hello.into(), 0),
-        (presented.into(), 0),
-        (admitted.into(), 0),
-        (refused(RefusedReason::NotPermitted).into(), 0),
-        (refused(RefusedReason::Full { retry_ms: 1500 }).into(), 0),
-        (bye.into(), 0),
-        (Ping { token }.into(), 0),
-        (Pong { token }.into(), 0),
-        (page_request.into(), 0),
-        (pages.into(), 320),
-        (nothing.into(), 0),
-        (run_request.into(), 0),
-        (data(Codec::Raw).into(), 1000),
-        (data(Codec::Zstd).into(), 10),
-        (data(based).into(), 10),
-        (
-            RunEnd {
-                request,
-                outcome: Outcome::NotHeld,
-            }
-            .into(),
-            0,
-        ),
-        (
-            Busy {
-                request,
-                retry_ms: 250,
-            }
-            .into(),
-            0,
-        ),
-        (Cancel { request }.into(), 0),
-        (
-            HaveRequest {
-                snapshot,
-                subscribe: true,
-            }
-            .into(),
-            0,
-        ),
-        (
-            Have {
-                snapshot,
-                generation,
-            }
-            .into(),
-            range_bytes,
-        ),
-        (
-            HaveUpdate {
-                snapshot,
-                generation,
-            }
-            .into(),
-            range_bytes,
-        ),
-        (
-            Locate {
-                request,
-                sought: list(vec![
-                    Sought::Chunk(ChunkId::of(b"c")),
-                    Sought::Content(PageId::of(b"p")),
-                ]),
-            }
-            .into(),
-            0,
-        ),
-        (
-            Located {
-                request,
-                places: list(vec![Place {
-                    index: 1,
-                    snapshot,
-                    position: 77,
-                }]),
-            }
-            .into(),
-            0,
-        ),
-    ]
 }
 
 fn head(message: &Message, payload_bytes: usize) -> Vec<u8> {

@@ -1,0 +1,80 @@
+//! How work is given out.
+//!
+//! Owns: the round in which every peer with room gets something, and the taking back from
+//! those that stalled. Refuses: what is best for whom, which is the picker's.
+
+use std::time::Instant;
+
+use super::events::Output;
+use super::machine::Fetch;
+use super::picker::{Pick, Picker};
+use crate::peer::PeerKey;
+
+impl Fetch {
+    /// Gives every peer with room something to do, one run at a time so that all get some.
+    pub(super) fn assign(&mut self, now: Instant) {
+        if std::mem::take(&mut self.offers_changed) {
+            self.ledger.count_all_offers();
+        }
+        let mut waiting = self.ledger.peers.by_preference();
+        while !waiting.is_empty() {
+            waiting.retain(|key| match self.pick(now, key) {
+                Some(pick) => {
+                    self.ask(now, *key, pick);
+                    true
+                }
+                None => false,
+            });
+        }
+    }
+
+    fn pick(&self, now: Instant, key: &PeerKey) -> Option<Pick> {
+        let peer = self.ledger.peers.at(key)?;
+        let picker = self.picker(now);
+        if peer.has_room(now, &self.config, true)
+            && let Some(pick) = picker.urgent(peer)
+        {
+            return Some(pick);
+        }
+        if !peer.has_room(now, &self.config, false) {
+            return None;
+        }
+        let rescue = || self.no_more_runs.then(|| picker.rescue(peer)).flatten();
+        picker.best(peer).or_else(rescue)
+    }
+
+    fn picker(&self, now: Instant) -> Picker<'_> {
+        Picker {
+            now,
+            runs: &self.ledger.runs,
+            requests: &self.ledger.requests,
+            peers: &self.ledger.peers,
+            quarantine: &self.quarantine,
+            urgent: &self.urgent,
+        }
+    }
+
+    fn ask(&mut self, now: Instant, key: PeerKey, pick: Pick) {
+        self.take_back(now, &pick);
+        let (request, run) = self.ledger.open(now, key, &pick);
+        self.outputs.push_back(Output::Request {
+            peer: key,
+            request,
+            run,
+            ranges: pick.ranges,
+            urgent: pick.urgent,
+        });
+    }
+
+    /// Cancels what stalled peers were asked of these ranges. What came from them before
+    /// stays, and so does what comes still.
+    fn take_back(&mut self, now: Instant, pick: &Pick) {
+        for (id, key) in self.ledger.stalled_on(pick.run, &pick.ranges) {
+            self.cancel(id);
+            let peer = self.ledger.peers.at_mut(&key);
+            if let Some(peer) = peer.filter(|peer| peer.requests == 0) {
+                peer.rest(now);
+            }
+        }
+    }
+}

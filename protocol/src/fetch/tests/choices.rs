@@ -1,0 +1,133 @@
+//! Whom it asks for what.
+
+use super::*;
+
+#[test]
+fn a_lone_peer_is_asked_in_order_up_to_its_window() {
+    let mut rig = Rig::new(20);
+    let first = rig.join(1, 0..20 * RUN);
+    assert_eq!(
+        runs(&first),
+        [0, 1, 2, 3],
+        "16 MiB before its rate is known"
+    );
+    let next = asked(&rig.deliver(1, 0..RUN));
+    assert_eq!(runs(&next), [4]);
+}
+
+#[test]
+fn a_fast_peer_gets_a_wide_window_and_a_slow_one_a_narrow_one() {
+    for (seconds, open) in [(0.02, 8), (40.0, 2)] {
+        let mut rig = Rig::new(40);
+        let mut open_now = rig.join(1, 0..40 * RUN);
+        for _ in 0..12 {
+            rig.now += Duration::from_secs_f64(seconds);
+            let answered = open_now.remove(0);
+            let range = answered.ranges[0].clone();
+            open_now.extend(asked(&rig.deliver(1, range)));
+        }
+        assert_eq!(open_now.len(), open, "{seconds} s a run");
+    }
+}
+
+#[test]
+fn a_run_that_fewer_have_goes_first() {
+    let mut rig = Rig::new(6);
+    rig.join(1, 0..0);
+    rig.join(2, 0..0);
+    let mut offer = |peer, runs| {
+        let (peer, offered) = (key(peer), RangeSet::of(0..runs * RUN));
+        asked(&rig.tell(Input::PeerOffers { peer, offered }))
+    };
+    let of_both = runs(&offer(1, 5));
+    assert_eq!(of_both.len(), 4, "the window of the first");
+    let left = (0..5)
+        .find(|run| !of_both.contains(run))
+        .expect("one of five");
+    let next = runs(&offer(2, 6));
+    assert_eq!(next, [5, left], "run 5 is the second peer's alone");
+}
+
+#[test]
+fn two_nodes_break_ties_differently_and_each_can_be_replayed() {
+    let order = |seed| {
+        let config = FetchConfig {
+            seed,
+            ..FetchConfig::default()
+        };
+        let mut rig = Rig::with(config, 64);
+        rig.join(1, 0..0);
+        runs(&rig.join(2, 0..64 * RUN))
+    };
+    assert_ne!(order(1), order(2));
+    assert_eq!(order(3), order(3));
+}
+
+#[test]
+fn what_a_reader_waits_for_goes_before_everything_even_beyond_the_window() {
+    let mut rig = Rig::new(20);
+    rig.join(1, 0..20 * RUN);
+    let position = 13 * RUN + 5;
+    let outputs = rig.tell(Input::Urgent(Vec::from([position..position + 1])));
+    assert_eq!(runs(&asked(&outputs)), [13]);
+    assert!(matches!(outputs[0], Output::Request { urgent: true, .. }));
+}
+
+#[test]
+fn a_far_peer_is_left_alone_while_a_near_one_has_it() {
+    let mut rig = Rig::new(12);
+    rig.join_at(1, Distance::Host, RangeSet::of(0..6 * RUN));
+    let far = rig.join_at(2, Distance::Wan, RangeSet::of(0..12 * RUN));
+    let mut far = runs(&asked(&far));
+    far.sort_unstable();
+    assert!(far.iter().all(|run| *run >= 6), "{far:?}");
+    let left = rig.tell(Input::PeerLeft { peer: key(1) });
+    assert_eq!(rig.fetch.state(), &State::Fetching);
+    assert!(asked(&left).is_empty(), "the far one's window is full");
+}
+
+#[test]
+fn a_nearer_newcomer_takes_the_place_of_a_farther_neighbour() {
+    let mut rig = Rig::new(0);
+    for number in 0..32 {
+        let distance = if number == 7 {
+            Distance::Wan
+        } else {
+            Distance::Lan
+        };
+        assert!(rig.join_at(number, distance, RangeSet::new()).is_empty());
+    }
+    let why = DropReason::TooMany;
+    let drop = |number| Output::Drop {
+        peer: key(number),
+        why,
+    };
+    assert_eq!(rig.join_at(40, Distance::Host, RangeSet::new()), [drop(7)]);
+    assert_eq!(rig.join_at(41, Distance::Lan, RangeSet::new()), [drop(41)]);
+}
+
+#[test]
+fn without_peers_it_waits_for_one_and_looks_ahead_within_bounds() {
+    let mut rig = Rig::new(1);
+    assert_eq!(rig.fetch.state(), &State::Waiting(Waiting::Peer));
+    assert_eq!(rig.fetch.next_timeout(), None, "until one comes");
+    for number in 1..64 {
+        assert!(rig.fetch.wants_runs());
+        rig.tell(Input::Wanted(run(number)));
+    }
+    assert!(!rig.fetch.wants_runs(), "one peer's worth");
+    rig.join(1, 0..RUN);
+    rig.join(2, 0..RUN);
+    assert!(rig.fetch.wants_runs(), "two peers, more choice");
+}
+
+#[test]
+fn an_empty_run_is_done_at_once() {
+    let mut rig = Rig::new(0);
+    let empty = Run {
+        id: RunId(9),
+        start: 5,
+        end: 5,
+    };
+    assert_eq!(rig.tell(Input::Wanted(empty)), [Output::RunDone(RunId(9))]);
+}
