@@ -68,7 +68,7 @@ fn what_a_reader_waits_for_goes_before_everything_even_beyond_the_window() {
     let mut rig = Rig::new(20);
     rig.join(1, 0..20 * RUN);
     let position = 13 * RUN + 5;
-    let outputs = rig.tell(Input::Urgent(Vec::from([position..position + 1])));
+    let outputs = rig.tell(Input::Urgent(vec![position..position + 1]));
     assert_eq!(runs(&asked(&outputs)), [13]);
     assert!(matches!(outputs[0], Output::Request { urgent: true, .. }));
 }

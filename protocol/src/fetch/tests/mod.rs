@@ -1,5 +1,8 @@
 //! What the machine does, as facts, one peer's step at a time.
 
+// Lists of one range are what is looked at here.
+#![allow(clippy::single_range_in_vec_init)]
+
 mod choices;
 mod troubles;
 

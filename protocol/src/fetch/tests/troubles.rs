@@ -71,7 +71,7 @@ fn a_stalled_peers_work_goes_to_another_without_what_came() {
     let outputs = rig.after(Duration::from_secs(3));
     let taken = asked(&outputs);
     assert_eq!(taken[0].peer, key(2));
-    assert_eq!(taken[0].ranges, Vec::from([MIB..RUN]));
+    assert_eq!(taken[0].ranges, [MIB..RUN]);
     assert!(outputs.contains(&Output::Cancel {
         peer: key(1),
         request: first[0].request,
@@ -150,11 +150,7 @@ fn a_peer_that_has_less_than_it_said_is_not_asked_for_it_again() {
         peer: key(1),
         added,
     }));
-    assert_eq!(
-        more[0].ranges,
-        Vec::from([MIB..RUN]),
-        "until it offers it anew"
-    );
+    assert_eq!(more[0].ranges, [MIB..RUN], "until it offers it anew");
 }
 
 #[test]
