@@ -4,8 +4,19 @@
 //! decide, the local API. Refuses: deciding (protocol's) and knowing how bytes lie on disk
 //! (store's). See docs/ARCHITECTURE.md.
 
+mod activities;
 pub mod api;
 pub mod config;
 pub mod daemon;
 pub mod data;
+mod failures;
 pub mod identity;
+mod node;
+mod operations;
+mod plane;
+mod resolve;
+mod shares;
+mod versions;
+
+pub use node::{Node, NodeOptions};
+pub use operations::FileBytes;

@@ -2,15 +2,38 @@
 //! that this process becomes when none does.
 //!
 //! Owns: the choice between the two, requests, the streams that replies come in. An embedded
-//! node is spoken to over its own socket as well, so there is one path to test and any other
-//! command finds it.
+//! node is spoken to over its own socket as well, so there is one path to test, and any
+//! other command finds it there.
 
-use std::marker::PhantomData;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use crate::api::errors::ApiError;
+use axum::http::{Method, Request, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::time::Instant;
+
+use crate::api::embedded::Embedded;
+use crate::api::errors::{ApiError, ErrorKind};
+use crate::api::events::Events;
+use crate::api::lines::{Lines, RawBytes, not_understood};
+use crate::api::socket;
 use crate::api::types::*;
 use crate::config::Config;
+use crate::node::NodeOptions;
+
+/// How long to wait for a node that has the store but no socket: it starts, or it stops.
+const BUSY_TIME_MAX: Duration = Duration::from_secs(10);
+/// How often to look meanwhile.
+const BUSY_RETRY: Duration = Duration::from_millis(30);
+/// How long a node may take to close after it was asked to.
+const STOP_TIME_MAX: Duration = Duration::from_secs(60);
+/// The most bytes in a reply that comes at once: 100,000 snapshots fit.
+const REPLY_BYTES_MAX: usize = 64 << 20;
 
 /// Whether a command may open the store itself.
 #[derive(Debug, Clone)]
@@ -23,121 +46,314 @@ pub enum ConnectMode {
 
 /// A connection to a node.
 #[derive(Debug)]
-pub struct Client(());
-
-/// The reply of a long operation, event by event. Dropping it cancels the operation, which
-/// can be gone on with later.
-#[derive(Debug)]
-pub struct Events<D, I = Never>(PhantomData<(D, I)>);
-
-impl<D, I> Events<D, I> {
-    /// The next event. `Done` is the last; errors come as `Err`, also when the node went away.
-    /// Nothing after the end. Cancel safe.
-    pub async fn next(&mut self) -> Option<Result<Event<D, I>, ApiError>> {
-        todo!()
-    }
+pub struct Client {
+    home: PathBuf,
+    hello: Hello,
+    /// Open for as long as this client lives: an embedded node of another process stays
+    /// while it is.
+    presence: Sender,
+    embedded: Option<Embedded>,
 }
+
+type Sender = SendRequest<Full<bytes::Bytes>>;
 
 /// The bytes of `cat`. Dropping it stops the reading.
 #[derive(Debug)]
-pub struct Bytes(());
+pub struct Bytes(RawBytes);
 
 impl Bytes {
     /// The next bytes; nothing at the end. Cancel safe.
     pub async fn next(&mut self) -> Option<Result<bytes::Bytes, ApiError>> {
-        todo!()
+        self.0.next().await
     }
 }
 
 impl Client {
     /// Reaches the node of this home, or becomes it. Waits a while for one that is just
-    /// starting or stopping, then `Busy`, naming who holds the store.
-    pub async fn connect(_home: &Path, _mode: ConnectMode) -> Result<Self, ApiError> {
-        todo!()
+    /// starting or stopping, then `Busy`, naming who holds the store. Without a node and
+    /// without leave to become one: `NotFound`.
+    pub async fn connect(home: &Path, mode: ConnectMode) -> Result<Self, ApiError> {
+        let give_up = Instant::now() + BUSY_TIME_MAX;
+        loop {
+            if let Some((presence, hello)) = reach(home).await? {
+                return Ok(Self {
+                    home: home.to_owned(),
+                    hello,
+                    presence,
+                    embedded: None,
+                });
+            }
+            let ConnectMode::OrEmbed(config) = &mode else {
+                let message = format!("no node runs for {}", home.display());
+                return Err(
+                    ApiError::new(ErrorKind::NotFound, message).hint("`shoal up` starts it")
+                );
+            };
+            let options = NodeOptions {
+                config: (**config).clone(),
+                daemon: false,
+            };
+            match Embedded::open(home, options).await {
+                Ok(embedded) => return Self::own(home, embedded).await,
+                Err(error) if error.kind != ErrorKind::Busy => return Err(error),
+                Err(error) if Instant::now() > give_up => return Err(error),
+                Err(_) => tokio::time::sleep(BUSY_RETRY).await,
+            }
+        }
+    }
+
+    /// A client of the node that this process has become.
+    async fn own(home: &Path, embedded: Embedded) -> Result<Self, ApiError> {
+        match reach(home).await {
+            Ok(Some((presence, hello))) => Ok(Self {
+                home: home.to_owned(),
+                hello,
+                presence,
+                embedded: Some(embedded),
+            }),
+            unreachable => {
+                embedded.close().await?;
+                let gone = ApiError::new(ErrorKind::Error, "cannot reach the node's own socket");
+                Err(unreachable.err().unwrap_or(gone))
+            }
+        }
     }
 
     /// Whether this process is the node.
     pub fn is_embedded(&self) -> bool {
-        todo!()
+        self.embedded.is_some()
+    }
+
+    /// Who the node is.
+    pub fn node(&self) -> &Hello {
+        &self.hello
     }
 
     /// Ends the connection. An embedded node stays until the other commands that use it are
     /// done: `notice` is told how many there are, once, if it has to wait. Then it closes its
-    /// store. If the future is dropped the node closes at once, and their operations with it.
-    pub async fn finish(self, _notice: impl FnOnce(usize)) -> Result<(), ApiError> {
-        todo!()
+    /// store. To close at once, [`close`](Self::close).
+    pub async fn finish(self, notice: impl FnOnce(usize)) -> Result<(), ApiError> {
+        drop(self.presence);
+        let Some(embedded) = self.embedded else {
+            return Ok(());
+        };
+        match embedded.guests() {
+            0 => {}
+            guests => notice(guests),
+        }
+        embedded.close_when_empty().await
+    }
+
+    /// Ends the connection, and an embedded node at once: what others do with it ends as
+    /// interrupted.
+    pub async fn close(self) -> Result<(), ApiError> {
+        drop(self.presence);
+        match self.embedded {
+            Some(embedded) => embedded.close().await,
+            None => Ok(()),
+        }
     }
 
     /// Keeps a snapshot of a file or folder.
-    pub async fn add(&self, _request: &AddRequest) -> Result<Events<Added>, ApiError> {
-        todo!()
+    pub async fn add(&self, request: &AddRequest) -> Result<Events<Added>, ApiError> {
+        self.events("add", request).await
     }
 
     /// Makes a ticket. Its item comes when the ticket is good; after that a daemon ends the
     /// reply, and any other node serves for as long as the reply is read.
-    pub async fn share(&self, _request: &ShareRequest) -> Result<Events<Served, Shared>, ApiError> {
-        todo!()
+    pub async fn share(&self, request: &ShareRequest) -> Result<Events<Served, Shared>, ApiError> {
+        self.events("share", request).await
     }
 
     /// Fetches an artifact to its place. Its item comes when it is whole; with `linger_s` the
     /// reply goes on, serving, for that time (a daemon ends it and serves on by itself).
-    pub async fn get(&self, _request: &GetRequest) -> Result<Events<Served, Got>, ApiError> {
-        todo!()
+    pub async fn get(&self, request: &GetRequest) -> Result<Events<Served, Got>, ApiError> {
+        self.events("get", request).await
     }
 
     /// Lists what is in an artifact.
-    pub async fn ls(&self, _request: &LsRequest) -> Result<Events<Listed, LsEntry>, ApiError> {
-        todo!()
+    pub async fn ls(&self, request: &LsRequest) -> Result<Events<Listed, LsEntry>, ApiError> {
+        self.events("ls", request).await
     }
 
     /// Every snapshot the store knows, newest first.
     pub async fn snapshots(&self) -> Result<Vec<SnapshotInfo>, ApiError> {
-        todo!()
+        self.at_once(Method::GET, "snapshots", &()).await
     }
 
     /// The bytes of a file in an artifact.
-    pub async fn cat(&self, _request: &CatRequest) -> Result<Bytes, ApiError> {
-        todo!()
+    pub async fn cat(&self, request: &CatRequest) -> Result<Bytes, ApiError> {
+        let body = self.call(Method::POST, "cat", request).await?;
+        Ok(Bytes(RawBytes::new(body)))
     }
 
     /// Sizes.
-    pub async fn du(&self, _request: &DuRequest) -> Result<Du, ApiError> {
-        todo!()
+    pub async fn du(&self, request: &DuRequest) -> Result<Du, ApiError> {
+        self.at_once(Method::POST, "du", request).await
     }
 
     /// How two artifacts differ, path by path.
     pub async fn diff(
         &self,
-        _request: &DiffRequest,
+        request: &DiffRequest,
     ) -> Result<Events<Diffed, Difference>, ApiError> {
-        todo!()
+        self.events("diff", request).await
     }
 
     /// Hashes what is held and compares.
     pub async fn verify(
         &self,
-        _request: &VerifyRequest,
+        request: &VerifyRequest,
     ) -> Result<Events<Verified, Problem>, ApiError> {
-        todo!()
+        self.events("verify", request).await
     }
 
     /// What the node is and does.
     pub async fn status(&self) -> Result<Status, ApiError> {
-        todo!()
+        self.at_once(Method::GET, "status", &()).await
     }
 
     /// Peers the node has met, connected ones first.
     pub async fn peers(&self) -> Result<Vec<PeerInfo>, ApiError> {
-        todo!()
+        self.at_once(Method::GET, "peers", &()).await
     }
 
     /// Checks that only a node can make.
     pub async fn doctor(&self) -> Result<Vec<Check>, ApiError> {
-        todo!()
+        self.at_once(Method::GET, "doctor", &()).await
     }
 
     /// Asks the node to stop, and waits until its store is closed.
     pub async fn shut_down(&self) -> Result<(), ApiError> {
-        todo!()
+        self.at_once::<()>(Method::POST, "stop", &()).await?;
+        let give_up = Instant::now() + STOP_TIME_MAX;
+        while self.is_running() {
+            if Instant::now() > give_up {
+                let message = format!("process {} has not stopped yet", self.hello.pid);
+                return Err(ApiError::new(ErrorKind::Busy, message)
+                    .hint("it may be waiting for the disk; look again with `shoal status`"));
+            }
+            tokio::time::sleep(BUSY_RETRY).await;
+        }
+        Ok(())
     }
+
+    /// Whether the process that the node is in still runs (or, if that is this process,
+    /// whether its socket still has a name).
+    fn is_running(&self) -> bool {
+        if self.hello.pid == std::process::id() {
+            return socket::has_name(&self.home);
+        }
+        i32::try_from(self.hello.pid)
+            .ok()
+            .and_then(rustix::process::Pid::from_raw)
+            .is_some_and(|pid| rustix::process::test_kill_process(pid).is_ok())
+    }
+
+    async fn events<D, I>(
+        &self,
+        operation: &str,
+        request: &impl Serialize,
+    ) -> Result<Events<D, I>, ApiError> {
+        let body = self.call(Method::POST, operation, request).await?;
+        Ok(Events::remote(Lines::new(body)))
+    }
+
+    async fn at_once<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        operation: &str,
+        request: &impl Serialize,
+    ) -> Result<T, ApiError> {
+        let body = self.call(method, operation, request).await?;
+        whole(body).await
+    }
+
+    async fn call(
+        &self,
+        method: Method,
+        operation: &str,
+        request: &impl Serialize,
+    ) -> Result<Incoming, ApiError> {
+        let mut sender = match dial(&self.home).await {
+            Ok(sender) => sender,
+            Err(error) => return Err(went_away(&error)),
+        };
+        ask(&mut sender, method, operation, request).await
+    }
+}
+
+/// The node that runs, if one does and lets us in.
+async fn reach(home: &Path) -> Result<Option<(Sender, Hello)>, ApiError> {
+    let Ok(mut sender) = dial(home).await else {
+        return Ok(None);
+    };
+    match ask(&mut sender, Method::GET, "hello", &()).await {
+        Ok(body) => Ok(Some((sender, whole(body).await?))),
+        // It is closing: as good as gone.
+        Err(error) if error.kind == ErrorKind::Interrupted => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+async fn dial(home: &Path) -> std::io::Result<Sender> {
+    let stream = socket::connect(home).await?;
+    let (sender, connection) = http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(std::io::Error::other)?;
+    // Ends with its sender and the body that it carries.
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "the local connection ended");
+        }
+    });
+    Ok(sender)
+}
+
+async fn ask(
+    sender: &mut Sender,
+    method: Method,
+    operation: &str,
+    request: &impl Serialize,
+) -> Result<Incoming, ApiError> {
+    let json = serde_json::to_vec(request).map_err(|error| {
+        // The one thing that JSON cannot say is a path that is not UTF-8.
+        let message = format!("a path in the request cannot be passed on: {error}");
+        ApiError::new(ErrorKind::Usage, message)
+    })?;
+    let request = Request::builder()
+        .method(method)
+        .uri(format!("/v1/{operation}"))
+        .header("host", "shoal")
+        .header("te", "trailers")
+        .body(Full::new(json.into()))
+        .expect("a request of plain parts");
+    let response = sender
+        .send_request(request)
+        .await
+        .map_err(|e| went_away(&e))?;
+    if response.status() == StatusCode::OK {
+        return Ok(response.into_body());
+    }
+    Err(whole(response.into_body())
+        .await
+        .unwrap_or_else(|error| error))
+}
+
+async fn whole<T: DeserializeOwned>(body: Incoming) -> Result<T, ApiError> {
+    let body = Limited::new(body, REPLY_BYTES_MAX);
+    let bytes = body
+        .collect()
+        .await
+        .map_err(|error| went_away(&error))?
+        .to_bytes();
+    serde_json::from_slice(&bytes).map_err(|error| not_understood(&error))
+}
+
+fn went_away(error: &dyn std::fmt::Display) -> ApiError {
+    ApiError::new(
+        ErrorKind::Interrupted,
+        format!("the node went away ({error})"),
+    )
+    .hint("run the command again: it goes on where it stopped")
 }

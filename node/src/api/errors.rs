@@ -70,6 +70,12 @@ impl ApiError {
         }
     }
 
+    /// What an operation ends with that nobody waits for any more.
+    pub(crate) fn interrupted() -> Self {
+        Self::new(ErrorKind::Interrupted, "interrupted")
+            .hint("run the same command again: it goes on where it stopped")
+    }
+
     /// The same error with a hint.
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());

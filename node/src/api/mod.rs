@@ -5,9 +5,16 @@
 //! is in `operations`.
 
 mod client;
+pub(crate) mod embedded;
 mod errors;
+mod events;
+mod lines;
+mod server;
+mod socket;
 mod types;
 
-pub use client::{Bytes, Client, ConnectMode, Events};
+pub use client::{Bytes, Client, ConnectMode};
 pub use errors::{ApiError, ErrorKind};
+pub use events::Events;
+pub(crate) use events::Reporter;
 pub use types::*;

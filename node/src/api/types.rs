@@ -537,6 +537,20 @@ pub struct Verified {
 
 // ---- the node -----------------------------------------------------------------------
 
+/// How a node introduces itself to a client.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// Its PeerId.
+    #[serde(with = "text")]
+    pub peer: PeerKey,
+    /// Process id.
+    pub pid: u32,
+    /// Whether it runs as a daemon (`up`), or for the length of a command.
+    pub daemon: bool,
+    /// `shoal` version.
+    pub version: String,
+}
+
 /// What `status` says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {

@@ -237,18 +237,18 @@ mod tests {
 
     #[test]
     fn flags_win_over_the_environment_over_the_file_over_defaults() {
-        let file = "uploads_max = 1\nconnections_max = 1\nindex_cache = \"1 MiB\"";
+        let file = "strangers_max = 1\nconnections_max = 1\nindex_cache = \"1 MiB\"";
         let loaded = layers(
             file,
-            &[("uploads_max", "2"), ("connections_max", "2")],
-            &[("uploads_max", "3")],
+            &[("strangers_max", "2"), ("connections_max", "2")],
+            &[("strangers_max", "3")],
         )
         .expect("all good");
-        assert_eq!(loaded.config.uploads_max, 3);
+        assert_eq!(loaded.config.strangers_max, 3);
         assert_eq!(loaded.config.connections_max, 2);
         assert_eq!(loaded.config.index_cache, ByteSize::mib(1));
         assert_eq!(loaded.config.share_expires, Span::hours(24));
-        assert_eq!(origin(&loaded, "uploads_max"), Origin::Flag);
+        assert_eq!(origin(&loaded, "strangers_max"), Origin::Flag);
         assert_eq!(
             origin(&loaded, "connections_max"),
             Origin::Environment("SHOAL_CONNECTIONS_MAX".into())
@@ -281,8 +281,8 @@ mod tests {
     fn unknown_keys_and_wrong_values_are_errors_that_name_their_place() {
         for (file, environment, flags, named) in [
             ("lisen = []", &[][..], &[][..], "lisen"),
-            ("uploads_max = \"many\"", &[], &[], "config.toml"),
-            ("", &[("uploads_max", "many")], &[], "SHOAL_UPLOADS_MAX"),
+            ("strangers_max = \"many\"", &[], &[], "config.toml"),
+            ("", &[("strangers_max", "many")], &[], "SHOAL_STRANGERS_MAX"),
             ("", &[("listen", "here")], &[], "here"),
             ("", &[], &[("lisen", "x")], "lisen"),
         ] {

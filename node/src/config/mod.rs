@@ -60,13 +60,13 @@ config! {
     /// Where a new pack file begins. Larger packs are fewer files to keep and longer to scan.
     pack_size: ByteSize = ByteSize::mib(1024);
 
-    /// Connections served at once. Each costs up to about 2 MiB while it is busy, 100 KiB
-    /// while it is not.
+    /// Peers served at once; more are told to come back. Each costs up to 1 MiB while it is
+    /// sent to.
     connections_max: u32 = 256;
 
-    /// Runs sent at once, over all peers. Each costs about 2 MiB. Few are faster than many:
-    /// they are whole, and can be handed on, sooner.
-    uploads_max: u32 = 8;
+    /// Connections that have not shown a valid ticket yet; one more, and the oldest is
+    /// closed. Each costs about 40 KiB.
+    strangers_max: u32 = 256;
 
     /// What is logged to stderr: a level (`warn`), or targets with levels
     /// (`shoal_node=debug`). Tickets and secrets never are.

@@ -1,0 +1,289 @@
+//! One node: a home, a store, an identity, and what runs on them.
+//!
+//! Owns: opening and closing in the right order, and the frame in which every operation
+//! runs: it is listed, it can be cancelled, and closing waits for it. Refuses: the operations
+//! themselves, which have a file each in `operations`.
+
+use std::fs::DirBuilder;
+use std::future::Future;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use shoal_protocol::peer::PeerKey;
+use shoal_store::disk::real::RealDisk;
+use shoal_store::{Store, StoreOptions};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::activities::Activities;
+use crate::api::{ApiError, Events, Hello, Reporter};
+use crate::config::Config;
+use crate::identity::Identity;
+use crate::operations::get::Gets;
+use crate::plane::Plane;
+use crate::shares::Shares;
+
+/// How long operations may take to leave things in order when the node closes.
+const CLOSE_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// What can be chosen about a node.
+#[derive(Debug, Clone, Default)]
+pub struct NodeOptions {
+    /// Its configuration.
+    pub config: Config,
+    /// Whether it runs until it is told to stop, and so serves on what it was asked to share
+    /// after whoever asked has gone.
+    pub daemon: bool,
+}
+
+/// A node. Clones are the same node.
+///
+/// It works in-process, without a socket; [`Client`](crate::api::Client) is for talking to
+/// the one that another program may be running.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), shoal_node::api::ApiError> {
+/// use shoal_node::api::{AddRequest, LsRequest, What};
+/// use shoal_node::{Node, NodeOptions};
+///
+/// let node = Node::open("/data/shoal".as_ref(), NodeOptions::default()).await?;
+/// let add = AddRequest {
+///     path: "/data/imagenet".into(),
+///     cwd: "/".into(),
+///     name: Some("lab/imagenet".to_owned()),
+///     message: None,
+///     in_place: true,
+///     all: false,
+/// };
+/// let (_, added) = node.add(add).finish().await?;
+/// println!("{} holds {} bytes", added.snapshot, added.bytes);
+/// node.shut_down().await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Node(Arc<Inner>);
+
+struct Inner {
+    home: PathBuf,
+    options: NodeOptions,
+    identity: Identity,
+    store: RwLock<Option<Store>>,
+    started: Instant,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    activities: Activities,
+    shares: Arc<Shares>,
+    gets: Gets,
+    plane: Plane,
+}
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Node")
+            .field("home", &self.home)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Node {
+    /// Opens the node of the home at `home`, which is made if it is not there. `Busy` if
+    /// another process holds its store.
+    pub async fn open(home: &Path, options: NodeOptions) -> Result<Self, ApiError> {
+        let home = std::path::absolute(home).map_err(|error| ApiError::io(home, &error))?;
+        let store_options = StoreOptions {
+            index_cache_bytes: usize::try_from(options.config.index_cache.bytes())
+                .unwrap_or(usize::MAX),
+            pack_bytes_max: options.config.pack_size.bytes(),
+            holder: holder(options.daemon),
+            ..StoreOptions::default()
+        };
+        let daemon = options.daemon;
+        let (home, store, identity, shares) = blocking(move || {
+            make_home(&home)?;
+            let store = Store::open(RealDisk::shared(), &home, store_options)?;
+            let identity = Identity::load_or_create(&home)?;
+            let shares = Shares::load(&store, identity.peer_key(), daemon)?;
+            Ok::<_, ApiError>((home, store, identity, shares))
+        })
+        .await?;
+        let shares = Arc::new(shares);
+        let plane = Plane::new(&home, &identity, &store, &shares, &options.config)?;
+        let node = Self(Arc::new(Inner {
+            home,
+            identity,
+            store: RwLock::new(Some(store)),
+            started: Instant::now(),
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            activities: Activities::default(),
+            shares,
+            gets: Gets::default(),
+            plane,
+            options,
+        }));
+        if node.is_daemon() {
+            node.plane().listen(true).await?;
+        }
+        Ok(node)
+    }
+
+    /// Its home, absolute.
+    pub fn home(&self) -> &Path {
+        &self.0.home
+    }
+
+    /// Who it is.
+    pub fn peer(&self) -> PeerKey {
+        self.0.identity.peer_key()
+    }
+
+    /// How it introduces itself to clients.
+    pub fn hello(&self) -> Hello {
+        Hello {
+            peer: self.peer(),
+            pid: std::process::id(),
+            daemon: self.is_daemon(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+
+    /// Cancelled when the node is to stop: cancel it, and whoever runs the node closes it.
+    pub fn stop(&self) -> &CancellationToken {
+        &self.0.stop
+    }
+
+    /// Ends all operations as interrupted, and closes the store so that it opens fast and
+    /// unsuspected. Everything that was acknowledged is kept in any case.
+    pub async fn shut_down(&self) -> Result<(), ApiError> {
+        self.finish_operations().await;
+        self.plane().close().await;
+        let store = self
+            .0
+            .store
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let Some(store) = store else { return Ok(()) };
+        blocking(move || store.close()).await
+    }
+
+    /// Ends all operations as interrupted and waits until they have left things in order.
+    pub(crate) async fn finish_operations(&self) {
+        self.0.stop.cancel();
+        self.0.tasks.close();
+        if tokio::time::timeout(CLOSE_TIME_MAX, self.0.tasks.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!("some operations do not end; closing without them");
+        }
+    }
+
+    pub(crate) fn is_daemon(&self) -> bool {
+        self.0.options.daemon
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.0.options.config
+    }
+
+    pub(crate) fn identity(&self) -> &Identity {
+        &self.0.identity
+    }
+
+    pub(crate) fn started(&self) -> Instant {
+        self.0.started
+    }
+
+    pub(crate) fn activities(&self) -> &Activities {
+        &self.0.activities
+    }
+
+    pub(crate) fn shares(&self) -> &Arc<Shares> {
+        &self.0.shares
+    }
+
+    pub(crate) fn gets(&self) -> &Gets {
+        &self.0.gets
+    }
+
+    pub(crate) fn plane(&self) -> &Plane {
+        &self.0.plane
+    }
+
+    pub(crate) fn tasks(&self) -> &TaskTracker {
+        &self.0.tasks
+    }
+
+    /// The store; `Interrupted` once the node has closed.
+    pub(crate) fn store(&self) -> Result<Store, ApiError> {
+        let store = self.0.store.read().unwrap_or_else(PoisonError::into_inner);
+        store.clone().ok_or_else(ApiError::interrupted)
+    }
+
+    /// Runs `work` as a listed operation of this node. `subject` is shown to people: never a
+    /// ticket.
+    pub(crate) fn operation<D, I, F, Fut>(
+        &self,
+        name: &'static str,
+        subject: String,
+        work: F,
+    ) -> Events<D, I>
+    where
+        F: FnOnce(Self, Reporter<I>) -> Fut,
+        Fut: Future<Output = Result<D, ApiError>> + Send + 'static,
+        D: Send + 'static,
+    {
+        Events::of(&self.0.tasks, &self.0.stop, |reporter| {
+            let listed = self.0.activities.list(name, subject, reporter.watch());
+            let work = work(self.clone(), reporter);
+            async move {
+                let _listed = listed;
+                work.await
+            }
+        })
+    }
+}
+
+/// What another process is told that finds the store in use.
+fn holder(daemon: bool) -> String {
+    let what = if daemon {
+        "the running node"
+    } else {
+        "another shoal command"
+    };
+    format!("{what} (process {})", std::process::id())
+}
+
+/// The home is its user's alone: it has the secret key and the tickets in it.
+fn make_home(home: &Path) -> Result<(), ApiError> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(home)
+        .map_err(|error| ApiError::io(home, &error))
+}
+
+/// Runs what blocks where it may.
+pub(crate) async fn blocking<T, E>(
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, ApiError>
+where
+    T: Send + 'static,
+    E: Into<ApiError> + Send + 'static,
+{
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result.map_err(Into::into),
+        Err(failed) => Err(ApiError::our_fault(&failed)),
+    }
+}
+
+/// Seconds since the epoch, by this machine's clock.
+pub(crate) fn unix_now_s() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,162 @@
+//! `cat`: the bytes of one file, from any offset, without getting the rest.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use futures::Stream;
+use shoal_protocol::manifest::{EntryKind, SnapshotCursor, Step};
+use tokio::sync::mpsc;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::source::Source;
+use crate::api::{ApiError, CatRequest, ErrorKind, Progress};
+use crate::node::{Node, blocking};
+use crate::resolve::subject;
+
+/// Chunks (at most 256 KiB each) that are read ahead of a slow reader.
+const AHEAD: usize = 4;
+
+/// The bytes of a file. Dropping it stops the reading.
+#[derive(Debug)]
+pub struct FileBytes {
+    bytes: mpsc::Receiver<Result<Bytes, ApiError>>,
+    _cancel: DropGuard,
+}
+
+impl FileBytes {
+    /// The next bytes; nothing at the end, an error as the last thing if there is one. Cancel
+    /// safe.
+    pub async fn next(&mut self) -> Option<Result<Bytes, ApiError>> {
+        self.bytes.recv().await
+    }
+
+    /// The same as a stream.
+    pub fn into_stream(self) -> impl Stream<Item = Result<Bytes, ApiError>> + Send + 'static {
+        futures::stream::unfold(self, |mut bytes| async move {
+            let item = bytes.next().await?;
+            Some((item, bytes))
+        })
+    }
+}
+
+impl Node {
+    /// The bytes of a file in an artifact. Errors that come before the first byte come here.
+    pub async fn cat(&self, request: CatRequest) -> Result<FileBytes, ApiError> {
+        let cancelled = self.stop().child_token();
+        let cancel = cancelled.clone().drop_guard();
+        let source = self
+            .source(&request.what, request.timeout_s, &cancelled, |_| {})
+            .await?;
+        let (source, positions) = blocking(move || {
+            let positions = positions(&source, request.offset, request.length)?;
+            Ok::<_, ApiError>((source, positions))
+        })
+        .await?;
+        let (sender, bytes) = mpsc::channel(AHEAD);
+        let (_progress, watched) = tokio::sync::watch::channel(Progress::default());
+        let listed = self
+            .activities()
+            .list("cat", subject(&request.what), watched);
+        self.tasks().spawn(async move {
+            let _listed = listed;
+            let last = match &source.swarm {
+                Some(_) => relay(&source, positions, &sender).await,
+                None => {
+                    let sender = sender.clone();
+                    blocking(move || read(&source, positions, &sender, &cancelled)).await
+                }
+            };
+            if let Err(error) = last {
+                // Nobody listens any more: then nobody misses it.
+                let _gone = sender.send(Err(error)).await;
+            }
+        });
+        Ok(FileBytes {
+            bytes,
+            _cancel: cancel,
+        })
+    }
+}
+
+/// Where the wanted bytes lie in the space of positions.
+fn positions(source: &Source, offset: u64, length: Option<u64>) -> Result<Range<u64>, ApiError> {
+    let found = source.lone_entry()?;
+    let refused = |what: &str| {
+        let message = format!("`{}` is {what}", found.item.path);
+        Err(ApiError::new(ErrorKind::Usage, message).hint("only files have bytes to show"))
+    };
+    if source
+        .inside
+        .as_ref()
+        .is_some_and(|inside| *inside != found.item.path)
+    {
+        let message = format!(
+            "`{}` is a folder",
+            source.inside.as_ref().expect("just looked at")
+        );
+        return Err(ApiError::new(ErrorKind::Usage, message).hint("`shoal ls` shows what is in it"));
+    }
+    match found.item.kind {
+        EntryKind::File { size, .. } => {
+            let start = offset.min(size);
+            let end = length.map_or(size, |length| start.saturating_add(length).min(size));
+            Ok(found.position + start..found.position + end)
+        }
+        EntryKind::Symlink { .. } => refused("a symlink"),
+        EntryKind::EmptyDirectory => refused("a folder"),
+    }
+}
+
+/// Hands on what others send.
+async fn relay(
+    source: &Source,
+    positions: Range<u64>,
+    sender: &mpsc::Sender<Result<Bytes, ApiError>>,
+) -> Result<(), ApiError> {
+    if positions.is_empty() {
+        return Ok(());
+    }
+    let swarm = source
+        .swarm
+        .as_ref()
+        .expect("asked only where there is one");
+    let mut bytes = swarm.read(positions);
+    while let Some(item) = bytes.recv().await {
+        if sender.send(Ok(item?)).await.is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Reads from this disk, chunk by chunk, each verified.
+fn read(
+    source: &Source,
+    positions: Range<u64>,
+    sender: &mpsc::Sender<Result<Bytes, ApiError>>,
+    cancelled: &CancellationToken,
+) -> Result<(), ApiError> {
+    let mut cursor = SnapshotCursor::new(&source.snapshot);
+    cursor.seek(positions.start);
+    let mut buffer = Vec::new();
+    while let Some(step) = cursor.next(source)? {
+        let (position, chunk) = match step {
+            Step::Entry { position, .. } if position >= positions.end => break,
+            Step::Entry { .. } => continue,
+            Step::Chunk { position, .. } if position >= positions.end => break,
+            Step::Chunk {
+                position, chunk, ..
+            } => (position, chunk),
+        };
+        source.store.read_chunk(&chunk.id, &mut buffer)?;
+        let end = position + u64::from(chunk.length);
+        let from =
+            usize::try_from(positions.start.saturating_sub(position)).expect("within a chunk");
+        let to = usize::try_from(end.min(positions.end) - position).expect("within a chunk");
+        let piece = Bytes::copy_from_slice(&buffer[from.min(to)..to]);
+        if cancelled.is_cancelled() || sender.blocking_send(Ok(piece)).is_err() {
+            break;
+        }
+    }
+    Ok(())
+}

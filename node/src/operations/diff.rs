@@ -1,0 +1,121 @@
+//! `diff`: how two artifacts differ, path by path. Pages that both have are not read.
+
+use shoal_protocol::id::PageId;
+use shoal_protocol::manifest::{Entry, EntryKind};
+use shoal_protocol::paged_list::{self, PageSource};
+use shoal_store::ingest::AddMode;
+
+use super::add::Files;
+use super::source::Source;
+use crate::api::{
+    ApiError, Change, DiffRequest, Diffed, Difference, Events, Phase, Reporter, What,
+};
+use crate::node::{Node, blocking};
+use crate::resolve::{Target, subject};
+
+impl Node {
+    /// How two artifacts differ, path by path.
+    pub fn diff(&self, request: DiffRequest) -> Events<Diffed, Difference> {
+        let both = format!("{} {}", subject(&request.a), subject(&request.b));
+        self.operation("diff", both, |node, reporter| async move {
+            let a = node.side(&request.a, &reporter).await?;
+            let b = node.side(&request.b, &reporter).await?;
+            reporter.progress(|p| p.phase = Phase::Planning);
+            blocking(move || compare(a, b, &reporter)).await
+        })
+    }
+
+    /// One side. A path is read where it is, as it is now.
+    async fn side(&self, what: &What, reporter: &Reporter<Difference>) -> Result<Source, ApiError> {
+        let (store, asked) = (self.store()?, what.clone());
+        let view = store.view();
+        let target = blocking(move || Target::of(&view, &asked)).await?;
+        let what = match target {
+            Target::Path(path) => {
+                let files = Files {
+                    path,
+                    all: false,
+                    mode: AddMode::InPlace,
+                    kept: false,
+                };
+                let added = self.add_files(files, reporter).await?;
+                What {
+                    text: added.snapshot.to_string(),
+                    cwd: what.cwd.clone(),
+                }
+            }
+            _ => what.clone(),
+        };
+        self.source(&what, None, reporter.token(), |_| {}).await
+    }
+}
+
+/// Pages of either side.
+struct Both(Source, Source);
+
+impl PageSource for Both {
+    type Error = ApiError;
+
+    fn page(&self, id: &PageId) -> Result<Option<std::sync::Arc<[u8]>>, ApiError> {
+        // A page that one side has never heard of is asked of the other.
+        match self.0.store.page(id)? {
+            Some(page) => Ok(Some(page)),
+            None => match self.0.page(id) {
+                Ok(Some(page)) => Ok(Some(page)),
+                _ => self.1.page(id),
+            },
+        }
+    }
+}
+
+fn compare(a: Source, b: Source, reporter: &Reporter<Difference>) -> Result<Diffed, ApiError> {
+    let (inside_a, inside_b) = (a.inside.clone(), b.inside.clone());
+    let roots = (a.snapshot.manifest, b.snapshot.manifest);
+    let both = Both(a, b);
+    let mut diffed = Diffed::default();
+    let within = |entry: &Entry, inside: &Option<_>| {
+        inside
+            .as_ref()
+            .is_none_or(|inside| entry.path.is_within(inside))
+    };
+    let mut changes = paged_list::Diff::new(roots.0, roots.1);
+    while let Some(change) = changes.next(&both)? {
+        let (old, new) = match &change {
+            paged_list::Change::Added(new) => (None, Some(&new.item)),
+            paged_list::Change::Removed(old) => (Some(&old.item), None),
+            paged_list::Change::Changed { old, new } => (Some(&old.item), Some(&new.item)),
+        };
+        let old = old.filter(|entry| within(entry, &inside_a));
+        let new = new.filter(|entry| within(entry, &inside_b));
+        let Some(difference) = difference(old, new) else {
+            continue;
+        };
+        match difference.change {
+            Change::Added => diffed.added += 1,
+            Change::Removed => diffed.removed += 1,
+            Change::Content | Change::Kind => diffed.changed += 1,
+        }
+        reporter.item_blocking(difference)?;
+    }
+    Ok(diffed)
+}
+
+fn difference(old: Option<&Entry>, new: Option<&Entry>) -> Option<Difference> {
+    let change = match (old, new) {
+        (None, None) => return None,
+        (None, Some(_)) => Change::Added,
+        (Some(_), None) => Change::Removed,
+        (Some(old), Some(new)) => match (&old.kind, &new.kind) {
+            (EntryKind::File { content: a, .. }, EntryKind::File { content: b, .. }) if a != b => {
+                Change::Content
+            }
+            _ => Change::Kind,
+        },
+    };
+    Some(Difference {
+        path: old.or(new).map(|entry| entry.path.to_string())?,
+        change,
+        bytes_a: old.map(Entry::size),
+        bytes_b: new.map(Entry::size),
+    })
+}

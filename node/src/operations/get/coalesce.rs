@@ -1,0 +1,222 @@
+//! Equal gets are one transfer.
+//!
+//! Owns: the transfers that run, and who waits for each. A transfer ends early when the last
+//! who waited has left; whoever joins late hears every note again.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use tokio::sync::watch;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::transfer;
+use super::{Key, Plan};
+use crate::api::{ApiError, Event, Got, Note, Progress};
+use crate::node::Node;
+
+/// Notes that are kept for those who join late; more are dropped.
+const NOTES_MAX: usize = 1000;
+
+/// The transfers that run.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Gets(Arc<Mutex<HashMap<Key, Arc<Transfer>>>>);
+
+/// One transfer, as those see it who do it.
+#[derive(Debug)]
+pub(super) struct Transfer {
+    state: watch::Sender<State>,
+    /// Those who wait. When the last of them has gone the transfer is cancelled.
+    waiting: Weak<DropGuard>,
+    pub(super) cancelled: CancellationToken,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    progress: Progress,
+    notes: Vec<Note>,
+    end: Option<Result<Got, ApiError>>,
+}
+
+/// One who waits for a transfer.
+#[derive(Debug)]
+pub(super) struct Waiter {
+    state: watch::Receiver<State>,
+    notes_heard: usize,
+    progress_heard: Progress,
+    waits: Option<Arc<DropGuard>>,
+}
+
+impl Gets {
+    /// Joins the transfer that has this plan, or begins it.
+    pub(super) fn join(&self, node: &Node, plan: Plan) -> Waiter {
+        let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = running.get(&plan.key).cloned();
+        if let Some(waiter) = before.as_ref().and_then(|transfer| transfer.join()) {
+            return waiter;
+        }
+        let (transfer, waiter) = Transfer::new(node.stop());
+        running.insert(plan.key.clone(), Arc::clone(&transfer));
+        drop(running);
+        let (node, gets) = (node.clone(), self.clone());
+        node.tasks().clone().spawn(async move {
+            let key = plan.key.clone();
+            // One that everybody has left still has the destination until it has ended.
+            if let Some(before) = before {
+                before.ended().await;
+            }
+            let end = transfer::run(&node, plan, &transfer).await;
+            let mut running = gets.0.lock().unwrap_or_else(PoisonError::into_inner);
+            // After the last waiter left, another transfer may have begun in its place.
+            if running
+                .get(&key)
+                .is_some_and(|there| Arc::ptr_eq(there, &transfer))
+            {
+                running.remove(&key);
+            }
+            drop(running);
+            transfer.state.send_modify(|state| state.end = Some(end));
+        });
+        waiter
+    }
+}
+
+impl Transfer {
+    fn new(stop: &CancellationToken) -> (Arc<Self>, Waiter) {
+        let cancelled = stop.child_token();
+        let waits = Arc::new(cancelled.clone().drop_guard());
+        let state = watch::Sender::new(State::default());
+        let waiter = Waiter::new(&state, Arc::clone(&waits));
+        let transfer = Self {
+            state,
+            waiting: Arc::downgrade(&waits),
+            cancelled,
+        };
+        (Arc::new(transfer), waiter)
+    }
+
+    /// One more who waits; nothing if the last has just left, and so the transfer is ending.
+    fn join(&self) -> Option<Waiter> {
+        let waits = self.waiting.upgrade()?;
+        Some(Waiter::new(&self.state, waits))
+    }
+
+    async fn ended(&self) {
+        let mut state = self.state.subscribe();
+        let ended = state.wait_for(|state| state.end.is_some()).await;
+        ended.expect("the sender is in the same struct");
+    }
+
+    pub(super) fn progress(&self, change: impl FnOnce(&mut Progress)) {
+        self.state.send_modify(|state| change(&mut state.progress));
+    }
+
+    pub(super) fn note(&self, note: Note) {
+        self.state.send_if_modified(|state| {
+            let room = state.notes.len() < NOTES_MAX;
+            if room {
+                state.notes.push(note);
+            }
+            room
+        });
+    }
+}
+
+impl Waiter {
+    fn new(state: &watch::Sender<State>, waits: Arc<DropGuard>) -> Self {
+        let mut state = state.subscribe();
+        state.mark_changed();
+        Self {
+            state,
+            notes_heard: 0,
+            progress_heard: Progress::default(),
+            waits: Some(waits),
+        }
+    }
+
+    /// What happened next. Cancel safe.
+    pub(super) async fn next(&mut self) -> Result<Event<Got>, ApiError> {
+        loop {
+            {
+                let state = self.state.borrow_and_update();
+                if let Some(note) = state.notes.get(self.notes_heard) {
+                    self.notes_heard += 1;
+                    return Ok(Event::Note(note.clone()));
+                }
+                if state.progress != self.progress_heard {
+                    self.progress_heard = state.progress.clone();
+                    return Ok(Event::Progress(state.progress.clone()));
+                }
+                if let Some(end) = &state.end {
+                    return end.clone().map(Event::Done);
+                }
+            }
+            if self.state.changed().await.is_err() {
+                return Err(ApiError::our_fault(&"the transfer ended without a result"));
+            }
+        }
+    }
+
+    /// Waits no more. If nobody else does, the transfer leaves things in order first.
+    pub(super) async fn leave(mut self) {
+        let last = self
+            .waits
+            .take()
+            .is_some_and(|waits| Arc::into_inner(waits).is_some());
+        while last && self.state.borrow_and_update().end.is_none() {
+            if self.state.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn got() -> Got {
+        Got {
+            snapshot: shoal_protocol::id::SnapshotId::of(b"x"),
+            dest: "/x".into(),
+            entries: 0,
+            bytes: 0,
+            bytes_reused: 0,
+            files_written: 0,
+            wire_in: 0,
+            wire_out: 0,
+            elapsed_ms: 0,
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_joins_late_hears_everything() {
+        let (transfer, mut first) = Transfer::new(&CancellationToken::new());
+        transfer.note(Note {
+            level: crate::api::Level::Info,
+            message: "resuming".to_owned(),
+            hint: None,
+        });
+        assert!(matches!(first.next().await, Ok(Event::Note(_))));
+        let mut second = transfer.join().expect("the first waits");
+        assert!(matches!(second.next().await, Ok(Event::Note(_))));
+        transfer.progress(|p| p.bytes_done = 7);
+        transfer
+            .state
+            .send_modify(|state| state.end = Some(Ok(got())));
+        for waiter in [&mut first, &mut second] {
+            assert!(matches!(waiter.next().await, Ok(Event::Progress(p)) if p.bytes_done == 7));
+            assert!(matches!(waiter.next().await, Ok(Event::Done(_))));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_transfer_ends_when_the_last_has_left_and_not_before() {
+        let (transfer, first) = Transfer::new(&CancellationToken::new());
+        let second = transfer.join().expect("the first waits");
+        first.leave().await;
+        assert!(!transfer.cancelled.is_cancelled());
+        drop(second);
+        assert!(transfer.cancelled.is_cancelled());
+        assert!(transfer.join().is_none(), "whoever comes now begins anew");
+    }
+}

@@ -1,0 +1,403 @@
+//! One transfer, from the first look at the destination to the last name in it.
+//!
+//! Owns: the order of steps; whether anybody has to be asked at all; waiting for room (a
+//! daemon) or saying that there is none (a command). Refuses: bytes; they go from
+//! [`Swarm::fetch`](crate::data::Swarm::fetch) to [`Receive`] by themselves.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use shoal_protocol::access::Ticket;
+use shoal_protocol::fetch::Waiting;
+use shoal_protocol::manifest::EntryKind;
+use shoal_protocol::peer::PeerKey;
+use shoal_protocol::snapshot::Shape;
+use shoal_store::Store;
+use shoal_store::index::{AbsolutePath, AudienceId, Coverage, Origin, SnapshotRow};
+use shoal_store::receive::{Next, Receive, ReceiveRequest, Received};
+use tokio_util::sync::CancellationToken;
+
+use super::coalesce::Transfer;
+use super::{Plan, not_whole};
+use crate::api::{ApiError, ErrorKind, Got, Level, Note, Phase};
+use crate::data::{FetchEvent, SwarmOptions};
+use crate::node::{Node, blocking, unix_now_s};
+use crate::operations::source::Source;
+use crate::plane::Dialled;
+use crate::shares::{Record, Role};
+
+/// How often progress is read off.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How long a daemon waits for room before it looks again.
+const ROOM_RETRY: Duration = Duration::from_secs(5);
+
+/// Does what `plan` says and tells `transfer` how it goes.
+pub(super) async fn run(
+    node: &Node,
+    plan: Plan,
+    transfer: &Arc<Transfer>,
+) -> Result<Got, ApiError> {
+    let work = Work {
+        began: Instant::now(),
+        node,
+        plan: &plan,
+        transfer,
+    };
+    loop {
+        match work.attempt().await {
+            Err(error) if error.is_no_space() && node.is_daemon() => {
+                work.wait_for_room(&error).await?;
+            }
+            end => return end,
+        }
+    }
+}
+
+struct Work<'a> {
+    began: Instant,
+    node: &'a Node,
+    plan: &'a Plan,
+    transfer: &'a Arc<Transfer>,
+}
+
+impl Work<'_> {
+    async fn attempt(&self) -> Result<Got, ApiError> {
+        let is_whole = self
+            .plan
+            .row
+            .as_ref()
+            .is_some_and(|row| row.held == Coverage::Complete);
+        let mut swarm = match (&self.plan.ticket, is_whole) {
+            (Some(ticket), false) => Some(self.dial(ticket)?),
+            _ => None,
+        };
+        let snapshot = match (&self.plan.row, &swarm) {
+            (Some(row), _) => row.snapshot,
+            (None, Some(swarm)) => swarm.snapshot().await?,
+            (None, None) => return Err(not_whole(&self.plan.key.snapshot)),
+        };
+        self.transfer.progress(|p| p.phase = Phase::Planning);
+        let source = Source {
+            id: self.plan.key.snapshot,
+            snapshot,
+            inside: self.plan.key.inside.clone(),
+            store: self.node.store()?,
+            swarm: swarm.clone(),
+        };
+        let wish = self.plan.key.wish.clone();
+        let dest = blocking(move || Ok::<_, ApiError>(wish.resolve(shape(&source)?))).await?;
+        let receive = Arc::new(self.open(snapshot, dest).await?);
+
+        self.transfer.progress(|p| p.phase = Phase::Transferring);
+        if swarm.is_none() && !self.from_this_disk(&receive).await? {
+            // Files that held the bytes have changed since.
+            let ticket = self
+                .plan
+                .ticket
+                .as_ref()
+                .ok_or_else(|| not_whole(&snapshot.id()))?;
+            swarm = Some(self.dial(ticket)?);
+        }
+        if let Some(swarm) = &swarm {
+            let fetch = swarm.fetch(Arc::clone(&receive));
+            self.watch(fetch, &receive, Some(swarm)).await?;
+        }
+
+        self.transfer.progress(|p| p.phase = Phase::Finishing);
+        let (sync, finishing) = (self.plan.key.sync, Arc::clone(&receive));
+        let received = blocking(move || finishing.finish(sync)).await?;
+        self.node.plane().offer_changed(&snapshot.id()).await;
+        if !sync {
+            self.sync_later();
+        }
+        for warning in &received.warnings {
+            self.warn(warning.clone(), None);
+        }
+        let (wire_in, wire_out) = swarm.as_ref().map_or((0, 0), |swarm| wire(swarm));
+        Ok(Got {
+            snapshot: snapshot.id(),
+            dest: receive.dest().to_owned(),
+            entries: snapshot.entries,
+            bytes: received.progress.bytes_total,
+            bytes_reused: received.progress.bytes_reused + received.progress.bytes_resumed,
+            files_written: files_written(&received),
+            wire_in,
+            wire_out,
+            elapsed_ms: u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX),
+        })
+    }
+
+    fn dial(&self, ticket: &Ticket) -> Result<Arc<Dialled>, ApiError> {
+        let options = SwarmOptions {
+            timeout: self.plan.timeout,
+            cancelled: self.transfer.cancelled.clone(),
+        };
+        let (transfer, node) = (Arc::clone(self.transfer), self.node.clone());
+        let snapshot = self.plan.key.snapshot;
+        let swarm = self.node.dial(ticket, options, move |event| match event {
+            FetchEvent::Checkpoint => {
+                let node = node.clone();
+                let told = async move { node.plane().offer_changed(&snapshot).await };
+                tokio::spawn(told);
+            }
+            event => tell(&transfer, event),
+        })?;
+        Ok(Arc::new(swarm))
+    }
+
+    /// Records by whose leave the snapshot comes, and opens the destination.
+    async fn open(
+        &self,
+        snapshot: shoal_protocol::snapshot::Snapshot,
+        dest: std::path::PathBuf,
+    ) -> Result<Receive, ApiError> {
+        let (store, node) = (self.node.store()?, self.node.clone());
+        let (key, ticket) = (self.plan.key.clone(), self.plan.ticket.clone());
+        blocking(move || {
+            let issuer = ticket.as_ref().map(|ticket| ticket.grant().grant.issuer);
+            let row = row_of(
+                &store,
+                snapshot,
+                &dest,
+                issuer.filter(|i| *i != node.peer()),
+            )?;
+            if let Some(ticket) = ticket.filter(|_| issuer != Some(node.peer())) {
+                let record = Record {
+                    ticket,
+                    role: Role::Used,
+                    name: Some(dest.display().to_string()),
+                    by_daemon: node.is_daemon(),
+                };
+                node.shares().remember(&store, record)?;
+                if node.is_daemon() {
+                    node.shares().keep(snapshot);
+                }
+            }
+            let request = ReceiveRequest {
+                snapshot: key.snapshot,
+                dest,
+                audience: row.audience,
+                force: key.force,
+                inside: key.inside,
+            };
+            Ok::<_, ApiError>(store.receive(request)?)
+        })
+        .await
+    }
+
+    /// Fills the destination from what is here; whether that was all of it.
+    async fn from_this_disk(&self, receive: &Arc<Receive>) -> Result<bool, ApiError> {
+        let (filling, cancelled) = (Arc::clone(receive), self.transfer.cancelled.clone());
+        let fill = blocking(move || fill(&filling, &cancelled));
+        self.watch(fill, receive, None).await
+    }
+
+    /// Waits for `work` and tells how far it is meanwhile.
+    async fn watch<T, E: Into<ApiError>>(
+        &self,
+        work: impl Future<Output = Result<T, E>>,
+        receive: &Receive,
+        swarm: Option<&Arc<Dialled>>,
+    ) -> Result<T, ApiError> {
+        let mut work = std::pin::pin!(work);
+        let mut tick = tokio::time::interval(LOOK_EVERY);
+        loop {
+            tokio::select! {
+                result = &mut work => {
+                    self.look(receive, swarm);
+                    return result.map_err(Into::into);
+                }
+                _ = tick.tick() => self.look(receive, swarm),
+            }
+        }
+    }
+
+    fn look(&self, receive: &Receive, swarm: Option<&Arc<Dialled>>) {
+        let now = receive.progress();
+        let mut resumed = None;
+        self.transfer.progress(|p| {
+            p.bytes_done = now.bytes_held;
+            p.bytes_total = Some(now.bytes_total);
+            p.bytes_reused = now.bytes_reused + now.bytes_resumed;
+            p.files_done = now.entries_done;
+            p.files_total = Some(now.entries_total);
+            if let Some(swarm) = swarm {
+                (p.wire_in, p.wire_out) = wire(swarm);
+                p.peers = swarm.connected();
+            }
+            if let (Some(percent), None) = (now.resumed_at, p.resumed_at) {
+                resumed = Some(percent);
+                p.resumed_at = Some(now.bytes_resumed);
+            }
+        });
+        if let Some(percent) = resumed {
+            self.transfer.note(Note {
+                level: Level::Info,
+                message: format!("resuming at {percent} %"),
+                hint: None,
+            });
+        }
+    }
+
+    fn warn(&self, message: String, hint: Option<String>) {
+        self.transfer.note(Note {
+            level: Level::Warning,
+            message,
+            hint,
+        });
+    }
+
+    /// Waits a while, saying what for; `Interrupted` if nobody waits any more.
+    async fn wait_for_room(&self, error: &ApiError) -> Result<(), ApiError> {
+        self.transfer
+            .progress(|p| p.waiting_for = Some(format!("room on the disk ({error})")));
+        tokio::select! {
+            () = tokio::time::sleep(ROOM_RETRY) => {}
+            () = self.transfer.cancelled.cancelled() => return Err(ApiError::interrupted()),
+        }
+        self.transfer.progress(|p| p.waiting_for = None);
+        Ok(())
+    }
+
+    /// A daemon sees to it that what was got survives a power cut; a command does not wait
+    /// for that unless `--sync` says so.
+    fn sync_later(&self) {
+        if !self.node.is_daemon() {
+            return;
+        }
+        let node = self.node.clone();
+        self.node.tasks().spawn(async move {
+            let Ok(store) = node.store() else { return };
+            if let Err(error) = blocking(move || store.sync_unsynced()).await {
+                tracing::warn!(%error, "what was got is not synced to disk yet");
+            }
+        });
+    }
+}
+
+/// The snapshot's row, made if it is new here.
+fn row_of(
+    store: &Store,
+    snapshot: shoal_protocol::snapshot::Snapshot,
+    dest: &std::path::Path,
+    issuer: Option<PeerKey>,
+) -> Result<SnapshotRow, ApiError> {
+    if let Some(row) = store.view().snapshot(&snapshot.id())? {
+        return Ok(row);
+    }
+    let dest = AbsolutePath::new(dest).ok_or_else(|| {
+        ApiError::new(
+            ErrorKind::Usage,
+            format!("{} is not a plain absolute path", dest.display()),
+        )
+    })?;
+    let batch = store.begin();
+    let row = SnapshotRow {
+        snapshot,
+        kept: false,
+        audience: match issuer {
+            Some(issuer) => batch.audience(&issuer),
+            None => AudienceId::SELF,
+        },
+        origin: Origin::Received { dest },
+        at_unix_s: unix_now_s(),
+        held: Coverage::Ranges(Vec::new()),
+        offered: Coverage::Ranges(Vec::new()),
+    };
+    batch.put_snapshot(row.clone());
+    batch.commit(false)?;
+    Ok(row)
+}
+
+/// Whether what is asked for is a file or a folder.
+fn shape(source: &Source) -> Result<Shape, ApiError> {
+    let Some(inside) = &source.inside else {
+        return Ok(source.snapshot.shape);
+    };
+    let found = source.entry_at(inside)?;
+    let is_it = found.item.path == *inside && found.item.kind != EntryKind::EmptyDirectory;
+    Ok(if is_it { Shape::File } else { Shape::Folder })
+}
+
+/// Asks what comes next until nothing does, or something is not here: then `false`.
+fn fill(receive: &Receive, cancelled: &CancellationToken) -> Result<bool, ApiError> {
+    loop {
+        if cancelled.is_cancelled() {
+            receive.checkpoint()?;
+            return Err(ApiError::interrupted());
+        }
+        match receive.next()? {
+            Next::Done => return Ok(true),
+            Next::Run(run) => {
+                receive.give_back(run.id);
+                return Ok(false);
+            }
+            Next::Pages(_) | Next::Wait => return Ok(false),
+        }
+    }
+}
+
+fn wire(swarm: &Dialled) -> (u64, u64) {
+    (swarm.traffic().received(), swarm.traffic().sent())
+}
+
+/// Nothing was written if every byte stood in its place and nothing had to go.
+fn files_written(received: &Received) -> u64 {
+    let now = &received.progress;
+    let untouched = now.bytes_resumed == now.bytes_total && now.bytes_total > 0;
+    if untouched && received.removed == 0 {
+        0
+    } else {
+        now.entries_done
+    }
+}
+
+/// What a person should know of what the swarm tells.
+fn tell(transfer: &Transfer, event: &FetchEvent) {
+    let waiting = match event {
+        FetchEvent::Connecting { peer, addresses } => {
+            let place = addresses
+                .first()
+                .map_or_else(|| peer.to_string(), ToString::to_string);
+            Some(format!("an answer from {place}"))
+        }
+        FetchEvent::Connected { .. } | FetchEvent::Fetching => None,
+        FetchEvent::Checkpoint => return,
+        FetchEvent::Lost {
+            peer, address, why, ..
+        } => {
+            let place = address
+                .as_ref()
+                .map_or_else(|| peer.to_string(), ToString::to_string);
+            Some(format!("{place} ({why})"))
+        }
+        FetchEvent::Waiting(waiting) => Some(waiting_for(waiting)),
+        FetchEvent::Dropped { peer, why } => {
+            transfer.note(Note {
+                level: Level::Warning,
+                message: format!("{peer} is not asked any more: {why}"),
+                hint: None,
+            });
+            return;
+        }
+        FetchEvent::BadChunk { peer, .. } => {
+            transfer.note(Note {
+                level: Level::Warning,
+                message: format!("a chunk from {peer} failed verification and was thrown away"),
+                hint: Some("`shoal peers` shows its record".to_owned()),
+            });
+            return;
+        }
+    };
+    transfer.progress(|p| p.waiting_for = waiting);
+}
+
+fn waiting_for(waiting: &Waiting) -> String {
+    match waiting {
+        Waiting::Peer => "anybody who has it".to_owned(),
+        Waiting::Offer { bytes } => format!("somebody who has the last {bytes} bytes"),
+        Waiting::IntactCopy { bytes } => format!("an intact copy of {bytes} bytes"),
+        Waiting::BusyPeer { .. } => "a peer that is busy".to_owned(),
+        Waiting::SilentPeer { peer, .. } => format!("{peer}, which has gone silent"),
+    }
+}

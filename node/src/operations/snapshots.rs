@@ -1,0 +1,48 @@
+//! `ls` without an artifact: every snapshot the store knows.
+
+use shoal_store::index::{Coverage, Origin, SnapshotRow};
+
+use crate::api::{ApiError, SnapshotInfo};
+use crate::node::{Node, blocking};
+use crate::resolve::place;
+use crate::versions::{self, History};
+
+impl Node {
+    /// Every snapshot the store knows, newest first.
+    pub async fn snapshots(&self) -> Result<Vec<SnapshotInfo>, ApiError> {
+        let store = self.store()?;
+        blocking(move || {
+            let view = store.view();
+            let histories = History::all(&view)?;
+            let rows = view.snapshots()?;
+            let mut infos: Vec<_> = rows.iter().map(|row| info(row, &histories)).collect();
+            infos.sort_by_key(|info| (std::cmp::Reverse(info.at_unix_s), info.snapshot));
+            Ok::<_, ApiError>(infos)
+        })
+        .await
+    }
+}
+
+fn info(row: &SnapshotRow, histories: &[History]) -> SnapshotInfo {
+    let snapshot = row.id();
+    SnapshotInfo {
+        snapshot,
+        names: versions::names_of(histories, &snapshot),
+        entries: row.snapshot.entries,
+        bytes: row.snapshot.bytes,
+        bytes_held: bytes(&row.held, row.snapshot.bytes),
+        path: Some(place(&row.origin).to_owned()),
+        in_place: matches!(
+            row.origin,
+            Origin::Added { in_place: true, .. } | Origin::Received { .. }
+        ),
+        at_unix_s: row.at_unix_s,
+    }
+}
+
+fn bytes(coverage: &Coverage, all: u64) -> u64 {
+    match coverage {
+        Coverage::Complete => all,
+        Coverage::Ranges(ranges) => ranges.iter().map(|range| range.end - range.start).sum(),
+    }
+}

@@ -1,0 +1,192 @@
+//! An artifact to look into: what is not here comes through those who serve it.
+//!
+//! Owns: the choice whether anybody has to be asked, and page by page asking. Refuses: chunks.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use shoal_protocol::access::Ticket;
+use shoal_protocol::id::{PageId, SnapshotId};
+use shoal_protocol::manifest::Entry;
+use shoal_protocol::paged_list::{Cursor, PageSource, Placed};
+use shoal_protocol::path::ManifestPath;
+use shoal_protocol::snapshot::{Shape, Snapshot};
+use shoal_store::Store;
+use shoal_store::index::{Coverage, SnapshotRow, View};
+use tokio_util::sync::CancellationToken;
+
+use crate::api::{ApiError, ErrorKind, What};
+use crate::data::{Access, FetchEvent, SwarmOptions};
+use crate::node::{Node, blocking, unix_now_s};
+use crate::plane::Dialled;
+use crate::resolve::Target;
+
+/// An artifact, or a part of one, that can be read. Clones share their connections.
+#[derive(Clone)]
+pub(super) struct Source {
+    pub(super) id: SnapshotId,
+    pub(super) snapshot: Snapshot,
+    pub(super) inside: Option<ManifestPath>,
+    pub(super) store: Store,
+    /// Those who serve it; nobody if it is here.
+    pub(super) swarm: Option<Arc<Dialled>>,
+}
+
+impl Node {
+    /// Looks up an artifact to be read, and connects to those who serve it if it is not here.
+    pub(super) async fn source(
+        &self,
+        what: &What,
+        timeout_s: Option<u64>,
+        cancelled: &CancellationToken,
+        events: impl Fn(&FetchEvent) + Send + Sync + 'static,
+    ) -> Result<Source, ApiError> {
+        let (store, what) = (self.store()?, what.clone());
+        let view = store.view();
+        let (target, row) = blocking(move || {
+            let target = Target::of_artifact(&view, &what)?;
+            let row = match target.snapshot() {
+                Some(id) => view.snapshot(&id)?,
+                None => None,
+            };
+            Ok::<_, ApiError>((target, row))
+        })
+        .await?;
+        let id = target.snapshot().expect("`of_artifact` gives no paths");
+        let (inside, ticket) = match target {
+            Target::Ticket { ticket, inside } => (inside, Some(*ticket)),
+            Target::Snapshot { inside, .. } => (inside, None),
+            Target::Path(_) => unreachable!("`of_artifact` gives no paths"),
+        };
+        if let Some(ticket) = &ticket {
+            ticket.check(unix_now_s(), &self.peer())?;
+        }
+        if let Some(row) = row.as_ref().filter(|row| row.held == Coverage::Complete) {
+            let snapshot = row.snapshot;
+            return Ok(Source {
+                id,
+                snapshot,
+                inside,
+                store,
+                swarm: None,
+            });
+        }
+        let ticket = ticket
+            .or_else(|| self.shares().used_ticket(&id))
+            .ok_or_else(|| not_whole(&id))?;
+        let options = SwarmOptions {
+            timeout: timeout_s.map(Duration::from_secs),
+            cancelled: cancelled.clone(),
+        };
+        let swarm = self.dial(&ticket, options, events)?;
+        let snapshot = match row {
+            Some(row) => row.snapshot,
+            None => swarm.snapshot().await?,
+        };
+        Ok(Source {
+            id,
+            snapshot,
+            inside,
+            store,
+            swarm: Some(Arc::new(swarm)),
+        })
+    }
+
+    /// Connects to those whom a ticket names.
+    pub(super) fn dial(
+        &self,
+        ticket: &Ticket,
+        options: SwarmOptions,
+        events: impl Fn(&FetchEvent) + Send + Sync + 'static,
+    ) -> Result<Dialled, ApiError> {
+        let access = Access::of_ticket(ticket, self.identity(), unix_now_s())?;
+        self.plane().swarm(access, options, events)
+    }
+}
+
+/// Only a part is here, and no ticket to get the rest with.
+pub(super) fn not_whole(id: &SnapshotId) -> ApiError {
+    let message = format!(
+        "{} is here in part only, and no ticket for it is known",
+        id.short()
+    );
+    ApiError::new(ErrorKind::NoSource, message).hint("get it again with its ticket")
+}
+
+/// Reading blocks, and may wait for a peer: not for async threads.
+impl PageSource for Source {
+    type Error = ApiError;
+
+    fn page(&self, id: &PageId) -> Result<Option<Arc<[u8]>>, ApiError> {
+        if let Some(page) = self.store.page(id)? {
+            return Ok(Some(page));
+        }
+        let Some(swarm) = &self.swarm else {
+            return Ok(None);
+        };
+        let runtime = tokio::runtime::Handle::current();
+        runtime.block_on(swarm.fetch_pages(vec![*id]))?;
+        Ok(self.store.page(id)?)
+    }
+}
+
+impl Source {
+    /// A cursor at the first entry of the artifact.
+    pub(super) fn entries(&self) -> Cursor<Entry> {
+        let snapshot = &self.snapshot;
+        Cursor::holding(
+            snapshot.manifest,
+            Some(snapshot.entries),
+            Some(snapshot.bytes),
+        )
+    }
+
+    /// The entry at `path`: itself, or the first one beneath it.
+    pub(super) fn entry_at(&self, path: &ManifestPath) -> Result<Placed<Entry>, ApiError> {
+        let mut cursor = self.entries();
+        cursor.seek_path(path.clone());
+        cursor
+            .next(self)?
+            .filter(|found| found.item.path.is_within(path))
+            .ok_or_else(|| {
+                let message = format!("{} has nothing at `{path}`", self.id.short());
+                ApiError::new(ErrorKind::NotFound, message).hint(format!(
+                    "`shoal ls {}` shows what is there",
+                    self.id.short()
+                ))
+            })
+    }
+
+    /// The entry that is asked for: the one at `inside`, or the only one of a lone file.
+    pub(super) fn lone_entry(&self) -> Result<Placed<Entry>, ApiError> {
+        match (&self.inside, self.snapshot.shape) {
+            (Some(path), _) => self.entry_at(path),
+            (None, Shape::File) => self.entries().next(self)?.ok_or_else(|| {
+                ApiError::new(
+                    ErrorKind::Integrity,
+                    format!("{} has no file", self.id.short()),
+                )
+            }),
+            (None, Shape::Folder) => Err(ApiError::new(
+                ErrorKind::Usage,
+                format!("{} is a folder", self.id.short()),
+            )
+            .hint("name a file in it: `…:path/of/file`; `shoal ls` shows what is there")),
+        }
+    }
+}
+
+/// Peers that are known to hold, or to have held, a snapshot.
+pub(super) fn holders(node: &Node, view: &View, id: &SnapshotId) -> Result<Vec<String>, ApiError> {
+    let row: Option<SnapshotRow> = view.snapshot(id)?;
+    let mut peers = BTreeSet::new();
+    if let Some(row) = row {
+        peers.extend(view.audience_peer(row.audience));
+    }
+    if let Some(ticket) = node.shares().used_ticket(id) {
+        peers.extend(ticket.sources().iter().map(|source| source.peer));
+    }
+    peers.remove(&node.peer());
+    Ok(peers.iter().map(ToString::to_string).collect())
+}

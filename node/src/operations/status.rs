@@ -1,0 +1,56 @@
+//! `status`: what the node is, does and worries about.
+
+use shoal_store::progress::Silent;
+
+use super::source::holders;
+use crate::api::{ApiError, Risk, Status};
+use crate::node::{Node, blocking};
+use crate::versions::{self, History};
+
+impl Node {
+    /// What the node is and does.
+    pub async fn status(&self) -> Result<Status, ApiError> {
+        let (wire_in, wire_out) = self.plane().wire();
+        let listening = self.plane().listening().await;
+        let hello = self.hello();
+        Ok(Status {
+            peer: hello.peer,
+            home: self.home().to_owned(),
+            daemon: hello.daemon,
+            pid: hello.pid,
+            version: hello.version,
+            uptime_s: self.started().elapsed().as_secs(),
+            listening: listening.iter().map(ToString::to_string).collect(),
+            store: self.usage().await?,
+            shares: self.shares().list(),
+            activities: self.activities().now(),
+            at_risk: self.at_risk().await?,
+            peers_connected: self.plane().guests().await,
+            wire_in,
+            wire_out,
+        })
+    }
+
+    /// Versions whose only bytes are in files that anybody may change, or gone.
+    async fn at_risk(&self) -> Result<Vec<Risk>, ApiError> {
+        let (store, node) = (self.store()?, self.clone());
+        blocking(move || {
+            let view = store.view();
+            let histories = History::all(&view)?;
+            let mut risks = Vec::new();
+            for report in store.history_at_risk(&Silent)? {
+                risks.push(Risk {
+                    snapshot: report.snapshot,
+                    names: versions::names_of(&histories, &report.snapshot),
+                    bytes_volatile: report.bytes_volatile,
+                    bytes_lost: report.bytes_changed + report.bytes_gone,
+                    held_by: holders(&node, &view, &report.snapshot)?,
+                });
+            }
+            // What is lost comes before what may be.
+            risks.sort_by_key(|risk| std::cmp::Reverse((risk.bytes_lost, risk.bytes_volatile)));
+            Ok::<_, ApiError>(risks)
+        })
+        .await
+    }
+}

@@ -1,0 +1,235 @@
+//! `verify`: hashing what is held, and with `--repair` fetching what is damaged.
+
+use std::ops::Range;
+
+use shoal_protocol::id::SnapshotId;
+use shoal_protocol::manifest::{SnapshotCursor, Step};
+use shoal_store::check::{RepairError, SnapshotHealth, VerifyReport, VerifyScope};
+
+use super::progress::Relay;
+use super::source::{Source, holders};
+use crate::api::{ApiError, ErrorKind, Events, Phase, Problem, Reporter, Verified, VerifyRequest};
+use crate::data::SwarmOptions;
+use crate::node::{Node, blocking};
+use crate::resolve::{Target, subject};
+use crate::versions::{self, History};
+
+impl Node {
+    /// Hashes what is held and compares.
+    pub fn verify(&self, request: VerifyRequest) -> Events<Verified, Problem> {
+        let what = request
+            .what
+            .as_ref()
+            .map_or_else(|| "everything".to_owned(), subject);
+        self.operation("verify", what, |node, reporter| async move {
+            let report = node.check(&request, &reporter).await?;
+            let mut verified = Verified {
+                snapshots: report.snapshots.len() as u64,
+                bytes: report.bytes_hashed,
+                ..Verified::default()
+            };
+            for health in report.snapshots.iter().filter(|health| !health.is_whole()) {
+                let mended = match request.repair {
+                    true => node.repair(health, request.timeout_s, &reporter).await,
+                    false => Ok(None),
+                };
+                let left = mended.unwrap_or_else(|error| {
+                    reporter.warn(error.message, error.hint);
+                    None
+                });
+                for problem in node.problems(health, left.as_ref()).await? {
+                    verified.problems += 1;
+                    verified.repaired += u64::from(problem.repaired);
+                    reporter.item(problem).await?;
+                }
+            }
+            for place in &report.damaged.named {
+                reporter.warn(format!("{place}; it is not used any more"), None);
+            }
+            Ok(verified)
+        })
+    }
+
+    async fn check(
+        &self,
+        request: &VerifyRequest,
+        reporter: &Reporter<Problem>,
+    ) -> Result<VerifyReport, ApiError> {
+        let (store, what) = (self.store()?, request.what.clone());
+        let relay = Relay(reporter.clone());
+        blocking(move || {
+            let view = store.view();
+            let target = what
+                .map(|what| Target::of_artifact(&view, &what))
+                .transpose()?;
+            drop(view);
+            let scope = match target.and_then(|target| target.snapshot()) {
+                Some(id) => VerifyScope::Snapshot(id),
+                None => VerifyScope::All,
+            };
+            Ok::<_, ApiError>(store.verify(scope, &relay)?)
+        })
+        .await
+    }
+
+    /// Fetches what a snapshot lost from those it came from, and looks again.
+    async fn repair(
+        &self,
+        health: &SnapshotHealth,
+        timeout_s: Option<u64>,
+        reporter: &Reporter<Problem>,
+    ) -> Result<Option<SnapshotHealth>, ApiError> {
+        let id = health.snapshot;
+        let ticket = self.shares().used_ticket(&id).ok_or_else(|| {
+            let message = format!("nobody is known to ask for what {} lost", id.short());
+            ApiError::new(ErrorKind::NoSource, message)
+                .hint("get it again with a ticket, then verify")
+        })?;
+        reporter.progress(|p| p.phase = Phase::Transferring);
+        let options = SwarmOptions {
+            timeout: timeout_s.map(std::time::Duration::from_secs),
+            cancelled: reporter.token().clone(),
+        };
+        let swarm = std::sync::Arc::new(self.dial(&ticket, options, |_| {})?);
+        if !health.pages_missing.is_empty() {
+            swarm.fetch_pages(health.pages_missing.clone()).await?;
+        }
+        let source = Source {
+            id,
+            snapshot: swarm.snapshot().await?,
+            inside: None,
+            store: self.store()?,
+            swarm: Some(swarm),
+        };
+        // Pages that came may have shown that more is missing.
+        let (store, relooked) = (self.store()?, !health.pages_missing.is_empty());
+        let missing = match relooked {
+            true => blocking(move || store.repaired(&id)).await?.missing,
+            false => health.missing.clone(),
+        };
+        for range in missing {
+            self.refetch(&source, range).await?;
+        }
+        let store = self.store()?;
+        blocking(move || store.repaired(&id)).await.map(Some)
+    }
+
+    /// Fetches the chunks in `range`, which begins and ends on chunk boundaries.
+    async fn refetch(&self, source: &Source, range: Range<u64>) -> Result<(), ApiError> {
+        let swarm = source.swarm.as_ref().expect("repair has somebody to ask");
+        let mut bytes = swarm.read(range.clone());
+        let source = source.clone();
+        blocking(move || {
+            let mut cursor = SnapshotCursor::new(&source.snapshot);
+            cursor.seek(range.start);
+            let mut come: Vec<u8> = Vec::new();
+            while let Some(step) = cursor.next(&source)? {
+                let chunk = match step {
+                    Step::Chunk { position, .. } if position >= range.end => break,
+                    Step::Entry { position, .. } if position >= range.end => break,
+                    Step::Entry { .. } => continue,
+                    Step::Chunk { chunk, .. } => chunk,
+                };
+                let length = chunk.length as usize;
+                while come.len() < length {
+                    let Some(piece) = bytes.blocking_recv() else {
+                        return Err(ApiError::new(
+                            ErrorKind::NoSource,
+                            "the source ended too early",
+                        ));
+                    };
+                    come.extend_from_slice(&piece?);
+                }
+                source.store.repair_chunk(&chunk.id, &come[..length])?;
+                come.drain(..length);
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// What there is to say about a snapshot that was not whole; `now` is how it is after a
+    /// repair.
+    async fn problems(
+        &self,
+        health: &SnapshotHealth,
+        now: Option<&SnapshotHealth>,
+    ) -> Result<Vec<Problem>, ApiError> {
+        let (id, store, node) = (health.snapshot, self.store()?, self.clone());
+        let (names, holders) = blocking(move || names_and_holders(&node, &store, &id)).await?;
+        let who = if names.is_empty() {
+            id.to_string()
+        } else {
+            names.join(", ")
+        };
+        let repaired = now.is_some_and(SnapshotHealth::is_whole);
+        let elsewhere = match holders.as_slice() {
+            [] => String::new(),
+            holders => format!("; {} may hold it", holders.join(", ")),
+        };
+        let problem = |path: Option<String>, bytes, what: String| Problem {
+            snapshot: Some(who.clone()),
+            path,
+            bytes,
+            message: format!("{what}{elsewhere}"),
+            repaired,
+        };
+        let mut problems = Vec::new();
+        if !health.pages_missing.is_empty() {
+            let count = health.pages_missing.len();
+            problems.push(problem(
+                None,
+                0,
+                format!("{count} pages of its lists are gone"),
+            ));
+        }
+        let files = &health.gone;
+        for path in &files.named {
+            let what = match files.total {
+                1 => format!("{} bytes of `{path}` are gone", health.bytes_gone),
+                many => format!(
+                    "`{path}` is damaged ({} bytes in {many} files)",
+                    health.bytes_gone
+                ),
+            };
+            let bytes = if problems.is_empty() {
+                health.bytes_gone
+            } else {
+                0
+            };
+            problems.push(problem(Some(path.to_string()), bytes, what));
+        }
+        let unnamed = files.total - files.named.len() as u64;
+        if unnamed > 0 {
+            problems.push(problem(
+                None,
+                0,
+                format!("{unnamed} more files are damaged"),
+            ));
+        }
+        Ok(problems)
+    }
+}
+
+fn names_and_holders(
+    node: &Node,
+    store: &shoal_store::Store,
+    id: &SnapshotId,
+) -> Result<(Vec<String>, Vec<String>), ApiError> {
+    let view = store.view();
+    let histories = History::all(&view)?;
+    Ok((
+        versions::names_of(&histories, id),
+        holders(node, &view, id)?,
+    ))
+}
+
+impl From<RepairError> for ApiError {
+    fn from(error: RepairError) -> Self {
+        match error {
+            RepairError::Mismatch(_) => Self::new(ErrorKind::Integrity, error.to_string())
+                .hint("what the source sent was thrown away"),
+            RepairError::Store(error) => error.into(),
+        }
+    }
+}
