@@ -19,6 +19,7 @@ use crate::index::{
     AbsolutePath, AudienceId, Changes, DestinationRow, Extent, FileClass, FileId, FileRow,
     FileState, PackSpot, ReceiveRow, RootId, SnapshotRow, SyncNote,
 };
+use crate::lease::Closed;
 use crate::pack::RecordKind;
 
 /// Changes that are not yet visible. Dropping it forgets them.
@@ -290,6 +291,17 @@ impl Batch {
     /// so does every batch committed before; without, they survive once a later commit is
     /// durable, and a power cut (or the end of the process) before that undoes them.
     pub fn commit(self, durable: bool) -> Result<(), StoreError> {
+        let store = self.store.clone();
+        let _open = store.leases().open();
+        self.write(durable)
+    }
+
+    /// As [`Self::commit`], for the collection that has closed the gate.
+    pub(crate) fn commit_behind(self, _closed: &Closed<'_>) -> Result<(), StoreError> {
+        self.write(false)
+    }
+
+    fn write(self, durable: bool) -> Result<(), StoreError> {
         let changes = self
             .changes
             .into_inner()

@@ -3,7 +3,7 @@
 //! Owns: the distinction between bytes that are the store's, bytes that are in files of the
 //! user, and bytes that are nowhere. Refuses: to read any of them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use shoal_protocol::id::ChunkId;
@@ -16,6 +16,8 @@ use crate::index::{ChunkRow, Extent, FileClass, FileId, View};
 pub(crate) enum Held {
     /// Nowhere on this disk.
     No,
+    /// Only in files of the user that are not as they were: perhaps nowhere.
+    Changed,
     /// Only in files of the user.
     Volatile,
     /// In a pack or in a file of the store's own.
@@ -26,6 +28,7 @@ pub(crate) enum Held {
 pub(crate) struct Holdings {
     view: Arc<View>,
     files: RwLock<HashMap<FileId, Option<FileClass>>>,
+    changed: HashSet<FileId>,
 }
 
 impl Holdings {
@@ -34,6 +37,16 @@ impl Holdings {
         Self {
             view,
             files: RwLock::default(),
+            changed: HashSet::new(),
+        }
+    }
+
+    /// As [`Holdings::new`], where these files have been seen to differ from what the index
+    /// says.
+    pub(crate) fn with_changed(view: Arc<View>, changed: HashSet<FileId>) -> Self {
+        Self {
+            changed,
+            ..Self::new(view)
         }
     }
 
@@ -81,6 +94,7 @@ impl Holdings {
         };
         Ok(match class {
             None => Held::No,
+            Some(FileClass::External) if self.changed.contains(&file) => Held::Changed,
             Some(FileClass::External) => Held::Volatile,
             Some(FileClass::Owned) => Held::Kept,
         })

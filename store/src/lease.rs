@@ -52,7 +52,7 @@ struct Covered {
 impl crate::Store {
     /// The leases on what is in this store.
     pub(crate) fn leases(&self) -> &Leases {
-        todo!()
+        &self.inner().leases
     }
 }
 

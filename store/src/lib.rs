@@ -21,6 +21,7 @@ mod rebuild;
 pub mod receive;
 mod side_area;
 mod store;
+mod survey;
 
 pub use batch::Batch;
 pub use error::{OpenError, ReadError, StoreError, is_no_space};

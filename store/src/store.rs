@@ -14,6 +14,7 @@ use crate::batch::Batch;
 use crate::disk::{Disk, DiskLock, Root};
 use crate::error::{OpenError, StoreError};
 use crate::index::{Changes, ChunkRow, FORMAT, Index, IndexError, SyncNote, View};
+use crate::lease::Leases;
 use crate::open_files::OpenFiles;
 use crate::pack::{PackFiles, Packs};
 use crate::page_cache::PageCache;
@@ -67,6 +68,7 @@ pub(crate) struct Inner {
     pub(crate) packs: Packs,
     pub(crate) pages: PageCache,
     pub(crate) open_files: OpenFiles,
+    pub(crate) leases: Leases,
     /// File systems that must be synced before the next durable commit. Locked while that
     /// is done.
     unsynced_roots: Mutex<Vec<Arc<dyn Root>>>,
@@ -124,6 +126,7 @@ impl Store {
                 packs,
                 pages: PageCache::new(options.page_cache_bytes),
                 open_files: OpenFiles::default(),
+                leases: Leases::default(),
                 unsynced_roots: Mutex::default(),
                 _lock: lock,
             }),

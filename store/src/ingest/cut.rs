@@ -97,15 +97,24 @@ impl Cutter {
         let mut at = 0;
         while at < until {
             while self.filled < length && self.filled - at < self.profile.max {
-                let next = (self.filled + READ_BYTES).min(length);
-                let into = &mut self.buffer[self.filled..next];
-                data.read(start + self.filled as u64, into)?;
-                self.filled = next;
+                self.fill(&mut data, length)?;
             }
             let piece = self.piece(at);
             at += piece.length as usize;
             pieces.push(piece);
         }
+        // Whoever cuts again, from another boundary, may need the rest.
+        while self.filled < length {
+            self.fill(&mut data, length)?;
+        }
+        Ok(())
+    }
+
+    fn fill(&mut self, data: &mut DataRanges<'_>, length: usize) -> Result<(), CutError> {
+        let next = (self.filled + READ_BYTES).min(length);
+        let into = &mut self.buffer[self.filled..next];
+        data.read(self.start + self.filled as u64, into)?;
+        self.filled = next;
         Ok(())
     }
 

@@ -30,3 +30,6 @@ pub use report::{
 pub(crate) fn workers() -> usize {
     std::thread::available_parallelism().map_or(2, |n| n.get().clamp(1, 16))
 }
+
+#[cfg(test)]
+mod tests;

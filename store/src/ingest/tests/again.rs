@@ -1,0 +1,1 @@
+//! Adding what was added before.
