@@ -1,0 +1,7 @@
+//! Two nodes on loopback: what is shared arrives whole, whatever the other end does.
+
+#![allow(clippy::unwrap_used)]
+
+mod harness;
+mod hostile;
+mod transfer;
