@@ -172,7 +172,7 @@ impl From<ReadError> for ApiError {
     fn from(error: ReadError) -> Self {
         let message = error.to_string();
         match error {
-            ReadError::Missing(_) | ReadError::MissingPage(_) => {
+            ReadError::Missing(_) | ReadError::MissingPage(_) | ReadError::UnknownSnapshot(_) => {
                 Self::new(ErrorKind::NotFound, message).hint(VERIFY)
             }
             ReadError::BadPage { .. } => Self::new(ErrorKind::Integrity, message).hint(VERIFY),

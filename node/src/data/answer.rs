@@ -47,7 +47,7 @@ pub(crate) struct Readers(Mutex<Vec<Pieces>>);
 impl Readers {
     fn take(&self, snapshot: &SnapshotId, start: u64) -> Option<Pieces> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_snapshot = |pieces: &Pieces| pieces.reader.snapshot() == *snapshot;
+        let of_snapshot = |pieces: &Pieces| pieces.snapshot == *snapshot;
         let at = kept
             .iter()
             .position(|pieces| of_snapshot(pieces) && pieces.next_start() == Some(start))
@@ -65,6 +65,7 @@ impl Readers {
 /// Cuts positions of a snapshot into pieces of whole chunks, and reads them.
 struct Pieces {
     store: Store,
+    snapshot: SnapshotId,
     cursor: SnapshotCursor,
     /// The chunk that did not fit into the piece before.
     peeked: Option<Range<u64>>,
@@ -75,6 +76,7 @@ impl Pieces {
     fn open(store: &Store, snapshot: &Snapshot) -> Result<Self, AnswerError> {
         Ok(Self {
             store: store.clone(),
+            snapshot: snapshot.id(),
             cursor: SnapshotCursor::new(snapshot),
             peeked: None,
             reader: store.run_reader(&snapshot.id())?,
