@@ -28,15 +28,25 @@ pub struct Batch {
     changes: Mutex<Changes>,
     /// Failed writes to packs when it began.
     failures: u64,
+    /// The first pack that it may write to.
+    floor: u32,
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        self.store.inner().packs.end(self.floor);
+    }
 }
 
 impl Batch {
     pub(crate) fn new(store: Store) -> Self {
         let failures = store.inner().packs.failures();
+        let floor = store.inner().packs.begin();
         Self {
             store,
             changes: Mutex::default(),
             failures,
+            floor,
         }
     }
 
@@ -275,6 +285,31 @@ impl Batch {
         self.changes().destinations.insert(dest.clone(), None);
     }
 
+    /// Writes a chunk to a new place in the packs; the one in `from` is to go.
+    pub(crate) fn move_chunk(
+        &self,
+        id: &ChunkId,
+        bytes: &[u8],
+        from: PackSpot,
+    ) -> Result<(), StoreError> {
+        let packs = &self.store.inner().packs;
+        let to = packs.append(RecordKind::Chunk, id.as_bytes(), bytes)?;
+        let mut changes = self.changes();
+        let change = changes.chunk(id);
+        change.dropped.push(Extent::Pack(from));
+        change.extents.push(Extent::Pack(to));
+        Ok(())
+    }
+
+    /// Writes a page to a new place in the packs.
+    pub(crate) fn move_page(&self, id: &PageId, bytes: &[u8]) -> Result<(), StoreError> {
+        let length = chunk_length(bytes.len());
+        let packs = &self.store.inner().packs;
+        let spot = packs.append(RecordKind::Page, id.as_bytes(), bytes)?;
+        self.changes().pages.insert(*id, Some((spot, length)));
+        Ok(())
+    }
+
     /// Removes a pack that nothing points to any more, once the commit, which must be
     /// durable, is done.
     pub(crate) fn forget_pack(&self, number: u32) {
@@ -302,10 +337,7 @@ impl Batch {
     }
 
     fn write(self, durable: bool) -> Result<(), StoreError> {
-        let changes = self
-            .changes
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner);
+        let changes = std::mem::take(&mut *self.changes());
         self.store
             .inner()
             .commit(changes, durable, SyncNote::None, self.failures)

@@ -9,6 +9,7 @@ mod error;
 mod export;
 mod held;
 pub mod history;
+mod home;
 pub mod index;
 pub mod ingest;
 mod lease;
@@ -26,7 +27,10 @@ mod survey;
 pub use batch::Batch;
 pub use error::{OpenError, ReadError, StoreError, is_no_space};
 pub use read::{Found, RunReader};
+pub use rebuild::{Rebuilt, Repacked};
 pub use store::{Store, StoreOptions};
 
 #[cfg(test)]
 mod store_tests;
+#[cfg(test)]
+mod testing;

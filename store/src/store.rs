@@ -13,15 +13,13 @@ use shoal_protocol::paged_list::PageSource;
 use crate::batch::Batch;
 use crate::disk::{Disk, DiskLock, Root};
 use crate::error::{OpenError, StoreError};
+use crate::home::claim;
 use crate::index::{Changes, ChunkRow, FORMAT, Index, IndexError, SyncNote, View};
 use crate::lease::Leases;
 use crate::open_files::OpenFiles;
 use crate::pack::{PackFiles, Packs};
 use crate::page_cache::PageCache;
 use crate::rebuild;
-
-const LOCK: &str = "lock";
-const DIRECTORIES: [&str; 3] = ["packs", "files", "tmp"];
 
 /// Room on the disk that a commit leaves free: an index that runs out of room in the middle
 /// of one has to be opened again.
@@ -97,7 +95,9 @@ impl Store {
                 why: "it is missing".to_owned(),
             });
         } else {
-            Index::create(&*root, options.index_cache_bytes)?
+            let index = Index::create(&*root, options.index_cache_bytes)?;
+            Index::name(&*root)?;
+            index
         };
         Self::assemble(disk, root, lock, index, &options)
     }
@@ -301,57 +301,6 @@ impl Inner {
         }
         Ok(())
     }
-}
-
-/// Makes sure of the directory, that it is a place for a store, and that it is ours alone.
-pub(crate) fn claim(
-    disk: &dyn Disk,
-    home: &Path,
-    options: &StoreOptions,
-) -> Result<(Arc<dyn Root>, Box<dyn DiskLock>), OpenError> {
-    let io = || StoreError::io(home);
-    let root = disk.root(home, true).map_err(io())?;
-    if let Some(kind) = root.file_system().map_err(io())?.network {
-        return Err(OpenError::NetworkFileSystem {
-            home: home.to_owned(),
-            kind,
-        });
-    }
-    let lock = root
-        .lock(Path::new(LOCK), &options.holder)
-        .map_err(io())?
-        .map_err(|holder| OpenError::Busy {
-            home: home.to_owned(),
-            holder,
-        })?;
-    let is_new = root
-        .stat(Path::new(DIRECTORIES[0]))
-        .map_err(io())?
-        .is_none();
-    if is_new {
-        root.make_private().map_err(io())?;
-    }
-    for directory in DIRECTORIES {
-        root.create_dir(Path::new(directory)).map_err(io())?;
-    }
-    empty(&*root, Path::new("tmp")).map_err(StoreError::io("tmp"))?;
-    Ok((root, lock))
-}
-
-/// Removes everything in a directory.
-fn empty(root: &dyn Root, directory: &Path) -> io::Result<()> {
-    for name in root.list(directory)? {
-        let name = directory.join(name);
-        match root.stat(&name)?.map(|found| found.kind) {
-            Some(crate::disk::FileKind::Directory) => {
-                empty(root, &name)?;
-                root.remove_dir(&name)?;
-            }
-            Some(_) => root.remove_file(&name)?,
-            None => {}
-        }
-    }
-    Ok(())
 }
 
 fn open_error(error: IndexError, home: &Path) -> OpenError {

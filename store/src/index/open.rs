@@ -81,7 +81,8 @@ impl Index {
         Ok(found.map_err(StoreError::io(NAME))?.is_some())
     }
 
-    /// Makes an empty index in the place of whatever is there. The directory `tmp` exists.
+    /// Makes an empty index, which takes the place of whatever is there once it is
+    /// [named](Self::name). The directory `tmp` exists.
     pub(crate) fn create(home: &dyn Root, cache_bytes: usize) -> Result<Self, StoreError> {
         let name = Path::new(NEW_NAME);
         if home.stat(name).map_err(StoreError::io(name))?.is_some() {
@@ -101,10 +102,14 @@ impl Index {
             meta.insert(MetaKey::FORMAT, FORMAT.to_le_bytes().as_slice())?;
         }
         transaction.commit()?;
-        home.rename(name, Path::new(NAME))
-            .and_then(|()| home.sync_dir(Path::new("")))
-            .map_err(StoreError::io(NAME))?;
         Self::load(database)
+    }
+
+    /// Gives a new index its name, once what it holds is durable.
+    pub(crate) fn name(home: &dyn Root) -> Result<(), StoreError> {
+        home.rename(Path::new(NEW_NAME), Path::new(NAME))
+            .and_then(|()| home.sync_dir(Path::new("")))
+            .map_err(StoreError::io(NAME))
     }
 
     /// Opens the index that is there, in the state of its last durable commit.

@@ -6,6 +6,8 @@
 //! A record's header is bound to its place (pack and offset), so that bytes which look like
 //! a record inside a chunk are never taken for one. Described in docs/formats.md.
 
+use shoal_protocol::id::ChunkId;
+
 /// The format that stands in a pack's header.
 pub(crate) const PACK_FORMAT: u32 = 1;
 /// Length of a pack's header.
@@ -22,7 +24,7 @@ pub(crate) const RECORD_MAGIC: &[u8; 4] = b"shrc";
 /// What a record holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
-pub enum RecordKind {
+pub(crate) enum RecordKind {
     /// The bytes of a chunk; the id is its id.
     Chunk = 1,
     /// The bytes of a page; the id is its id.
@@ -105,7 +107,7 @@ pub(crate) fn read_pack_header(bytes: &[u8; 16]) -> Option<(u32, u32)> {
 pub(crate) const RUN_ITEM_BYTES: usize = 36;
 
 /// The table in front of a run's bytes: the count of chunks, then ids and lengths.
-pub(crate) fn run_table(chunks: &[(shoal_protocol::id::ChunkId, u32)]) -> Vec<u8> {
+pub(crate) fn run_table(chunks: &[(ChunkId, u32)]) -> Vec<u8> {
     let count = u32::try_from(chunks.len()).expect("a run has fewer than 2^32 chunks");
     let mut table = Vec::with_capacity(4 + chunks.len() * RUN_ITEM_BYTES);
     table.extend_from_slice(&count.to_le_bytes());
@@ -116,21 +118,34 @@ pub(crate) fn run_table(chunks: &[(shoal_protocol::id::ChunkId, u32)]) -> Vec<u8
     table
 }
 
-/// The chunks of a run, from the bytes that it begins with; nothing if they are not a
-/// table.
-pub(crate) fn read_run_table(bytes: &[u8]) -> Option<Vec<([u8; 32], u32)>> {
-    let (count, rest) = bytes.split_first_chunk::<4>()?;
-    let count = u32::from_le_bytes(*count) as usize;
-    let table = rest.get(..count.checked_mul(RUN_ITEM_BYTES)?)?;
-    let (items, _) = table.as_chunks::<RUN_ITEM_BYTES>();
-    let item = |item: &[u8; RUN_ITEM_BYTES]| {
-        let (id, length) = item.split_at(32);
-        (
-            id.try_into().expect("32 bytes"),
-            u32::from_le_bytes(length.try_into().expect("4 bytes")),
-        )
-    };
-    Some(items.iter().map(item).collect())
+/// The chunks of a run, as its record says.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct RunTable {
+    pub(crate) chunks: Vec<(ChunkId, u32)>,
+    /// Where the bytes of the first begin in the record.
+    pub(crate) data: usize,
+}
+
+impl RunTable {
+    /// The table that a record with this id begins with; nothing if it is harmed.
+    pub(crate) fn read(id: &[u8; 32], record: &[u8]) -> Option<Self> {
+        let (count, rest) = record.split_first_chunk::<4>()?;
+        let count = u32::from_le_bytes(*count) as usize;
+        let items = rest.get(..count.checked_mul(RUN_ITEM_BYTES)?)?;
+        let data = 4 + items.len();
+        if blake3::hash(&record[..data]).as_bytes() != id {
+            return None;
+        }
+        let (items, _) = items.as_chunks::<RUN_ITEM_BYTES>();
+        let item = |item: &[u8; RUN_ITEM_BYTES]| {
+            let (id, length) = item.split_at(32);
+            let id = ChunkId::from_bytes(id.try_into().expect("32 bytes"));
+            let length = u32::from_le_bytes(length.try_into().expect("4 bytes"));
+            (id, length)
+        };
+        let chunks = items.iter().map(item).collect();
+        Some(Self { chunks, data })
+    }
 }
 
 #[cfg(test)]
@@ -167,15 +182,16 @@ mod tests {
 
     #[test]
     fn run_tables_round_trip_and_lies_are_refused() {
-        let chunks = [
-            (shoal_protocol::id::ChunkId::of(b"a"), 1),
-            (shoal_protocol::id::ChunkId::of(b"b"), 2),
-        ];
-        let mut table = run_table(&chunks);
-        let read = read_run_table(&table).expect("a table");
-        assert_eq!(read, chunks.map(|(id, length)| (*id.as_bytes(), length)));
-        table[0] = 3;
-        assert_eq!(read_run_table(&table), None);
-        assert_eq!(read_run_table(&[255; 4]), None);
+        let chunks = [(ChunkId::of(b"a"), 1), (ChunkId::of(b"b"), 2)];
+        let mut record = run_table(&chunks);
+        let id = *blake3::hash(&record).as_bytes();
+        let data = record.len();
+        record.extend_from_slice(b"abb");
+        let table = RunTable::read(&id, &record).expect("a table");
+        assert_eq!(table.chunks, chunks);
+        assert_eq!(table.data, data);
+        record[0] = 3;
+        assert_eq!(RunTable::read(&id, &record), None);
+        assert_eq!(RunTable::read(&id, &[255; 4]), None);
     }
 }

@@ -50,6 +50,8 @@ struct State {
     next_ticket: u64,
     /// Writes that have not ended, in the order of their places.
     under_way: BTreeSet<u64>,
+    /// For each batch that is open, the first pack that it may have written to.
+    floors: Vec<u32>,
     failures: u64,
     last_failure: Option<StoreError>,
     /// A sync failed: what the disk holds is not known any more.
@@ -109,6 +111,7 @@ impl Packs {
                 buffers: 0,
                 next_ticket: 0,
                 under_way: BTreeSet::new(),
+                floors: Vec::new(),
                 failures: 0,
                 last_failure: None,
                 lost: None,
@@ -254,19 +257,40 @@ impl Packs {
         Ok(())
     }
 
-    /// The pack that is written now: it is not to be removed.
-    pub(crate) fn active(&self) -> Option<u32> {
-        self.state().active.as_ref().map(|active| active.number)
+    /// Says that a batch begins; gives the first pack that it may write to, which it gives
+    /// back when it ends.
+    pub(crate) fn begin(&self) -> u32 {
+        let mut state = self.state();
+        let active = state.active.as_ref().map(|active| active.number);
+        let floor = active.unwrap_or(state.next_number);
+        state.floors.push(floor);
+        floor
     }
 
-    /// Begins a new pack with the next record.
-    pub(crate) fn seal(&self) -> Result<(), StoreError> {
-        self.flush()?;
+    /// Says that a batch has ended.
+    pub(crate) fn end(&self, floor: u32) {
         let mut state = self.state();
-        if state.active.as_ref().is_some_and(|a| a.buffer.is_empty()) {
-            state.active = None;
+        if let Some(at) = state.floors.iter().position(|other| *other == floor) {
+            state.floors.swap_remove(at);
         }
-        Ok(())
+    }
+
+    /// Lets the next record begin a new pack, if this one is written now; whether nobody
+    /// writes to it any more, nor has written to it what no commit knows yet.
+    pub(crate) fn retire(&self, number: u32) -> Result<bool, StoreError> {
+        let mut state = self.state();
+        if state.floors.iter().any(|floor| *floor <= number) {
+            return Ok(false);
+        }
+        if state.active.as_ref().is_some_and(|a| a.number == number) {
+            let buffered = state.take_buffer();
+            state.active = None;
+            drop(state);
+            if let Some(buffered) = buffered {
+                self.carry_out(buffered)?;
+            }
+        }
+        Ok(true)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -99,6 +99,14 @@ impl Place {
             Extent::File { file, offset } => (Self::File(file), offset),
         }
     }
+
+    fn extent(self, offset: u64) -> Option<Extent> {
+        match self {
+            Self::Pack(pack) => Some(Extent::Pack(PackSpot { pack, offset })),
+            Self::File(file) => Some(Extent::File { file, offset }),
+            Self::Nowhere => None,
+        }
+    }
 }
 
 impl Store {
@@ -129,33 +137,41 @@ impl Store {
             let chunks = &chunks[stretch.chunks.clone()];
             match self.inner().read_stretch(&view, &stretch, bytes) {
                 Ok(Belief::AsTheyAre) => {}
-                Ok(Belief::Hash) => self.mend(chunks, bytes, true)?,
-                Ok(Belief::Nothing) | Err(_) => self.mend(chunks, bytes, false)?,
+                Ok(Belief::Hash) => self.mend(&stretch, chunks, bytes, true)?,
+                Ok(Belief::Nothing) | Err(_) => self.mend(&stretch, chunks, bytes, false)?,
             }
         }
         Ok(())
     }
 
-    /// Hashes chunks (if they were read at all) and reads those again that are wrong.
+    /// Hashes chunks (if they were read at all) and reads those elsewhere that are wrong.
     fn mend(
         &self,
+        stretch: &Stretch,
         chunks: &[ChunkRef],
         bytes: &mut [u8],
         were_read: bool,
     ) -> Result<(), ReadError> {
         let mut rest = bytes;
+        let mut offset = stretch.offset;
         let mut again = Vec::new();
         for chunk in chunks {
             let (bytes, behind) = rest.split_at_mut(chunk.length as usize);
             rest = behind;
-            if !were_read || ChunkId::of(bytes) != chunk.id {
-                self.read_chunk(&chunk.id, &mut again)?;
-                if again.len() != bytes.len() {
-                    // A manifest lies about the length.
-                    return Err(ReadError::Missing(chunk.id));
-                }
-                bytes.copy_from_slice(&again);
+            let extent = stretch.place.extent(offset);
+            offset += u64::from(chunk.length);
+            if were_read && ChunkId::of(bytes) == chunk.id {
+                continue;
             }
+            if let Some(extent) = extent.filter(|_| were_read) {
+                self.drop_extents(&chunk.id, &[extent])?;
+            }
+            self.read_chunk(&chunk.id, &mut again)?;
+            if again.len() != bytes.len() {
+                // A manifest lies about the length.
+                return Err(ReadError::Missing(chunk.id));
+            }
+            bytes.copy_from_slice(&again);
         }
         Ok(())
     }
@@ -219,9 +235,8 @@ impl Inner {
         let io = || StoreError::io(open.row.path.as_str());
         let known = open.row.settled && open.row.state != FileState::Suspect;
         let known = known && open.file.identity().map_err(io())? == open.row.identity;
-        if open.file.read_at(stretch.offset, out).map_err(io())? < out.len() {
-            return Ok(Belief::Nothing);
-        }
+        let read = open.file.read_at(stretch.offset, out).map_err(io())?;
+        let known = known && read == out.len();
         let known = known && open.file.identity().map_err(io())? == open.row.identity;
         Ok(if known {
             Belief::AsTheyAre

@@ -6,10 +6,12 @@
 use bincode::{Decode, Encode};
 use shoal_protocol::codec;
 use shoal_protocol::id::{SnapshotId, VersionId};
+use shoal_protocol::manifest::Content;
+use shoal_protocol::path::ManifestPath;
 use shoal_protocol::peer::PeerKey;
 
 use crate::error::StoreError;
-use crate::index::{Changes, Coverage, SnapshotRow, View};
+use crate::index::{Changes, Coverage, FileClass, RootId, SnapshotRow, View};
 use crate::pack::{Packs, RecordKind};
 
 /// More than any record of a row takes.
@@ -34,6 +36,11 @@ pub(crate) enum RowRecord {
         artifact: String,
         heads: Vec<VersionId>,
     },
+    /// What a file in the store's own directory holds.
+    OwnedFile {
+        path: ManifestPath,
+        content: Content,
+    },
 }
 
 impl RowRecord {
@@ -45,7 +52,7 @@ impl RowRecord {
         codec::decode::<Self, RECORD_BYTES_MAX>(bytes).ok()
     }
 
-    fn append_to(&self, packs: &Packs) -> Result<(), StoreError> {
+    pub(super) fn append_to(&self, packs: &Packs) -> Result<(), StoreError> {
         let bytes = codec::encode(self);
         let id = *blake3::hash(&bytes).as_bytes();
         packs.append(RecordKind::Row, &id, &bytes)?;
@@ -78,6 +85,14 @@ pub(crate) fn append_rows(changes: &Changes, view: &View, packs: &Packs) -> Resu
             artifact: artifact.clone(),
             heads: heads.clone(),
         });
+    }
+    for row in &changes.files {
+        if row.class == FileClass::Owned && row.root == RootId::HOME {
+            records.push(RowRecord::OwnedFile {
+                path: row.path.clone(),
+                content: row.content,
+            });
+        }
     }
     records
         .iter()

@@ -1,6 +1,9 @@
 //! A store as a whole, on a real disk.
 #![allow(clippy::unwrap_used)]
 
+mod budget;
+mod crash;
+mod rebuild;
 mod runs;
 
 use std::path::Path;

@@ -1,0 +1,77 @@
+//! The store's own directory.
+//!
+//! Owns: what stands in it, and that it is a place for a store and ours alone. Refuses: to
+//! look into what is there.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::disk::{Disk, DiskLock, FileKind, Root};
+use crate::error::{OpenError, StoreError};
+use crate::store::StoreOptions;
+
+const LOCK: &str = "lock";
+const DIRECTORIES: [&str; 3] = ["packs", "files", "tmp"];
+
+/// Opens and locks the directory at `home`, made if it is not there.
+pub(crate) fn claim(
+    disk: &dyn Disk,
+    home: &Path,
+    options: &StoreOptions,
+) -> Result<(Arc<dyn Root>, Box<dyn DiskLock>), OpenError> {
+    let io = || StoreError::io(home);
+    let root = disk.root(home, true).map_err(io())?;
+    if let Some(kind) = root.file_system().map_err(io())?.network {
+        return Err(OpenError::NetworkFileSystem {
+            home: home.to_owned(),
+            kind,
+        });
+    }
+    let lock = root
+        .lock(Path::new(LOCK), &options.holder)
+        .map_err(io())?
+        .map_err(|holder| OpenError::Busy {
+            home: home.to_owned(),
+            holder,
+        })?;
+    furnish(&*root).map_err(io())?;
+    Ok((root, lock))
+}
+
+/// Makes the directories in it. A power cut may have come between making and syncing them,
+/// so those that are missing from a store that is not new are made again.
+fn furnish(root: &dyn Root) -> io::Result<()> {
+    let mut missing = Vec::new();
+    for directory in DIRECTORIES.map(Path::new) {
+        if root.stat(directory)?.is_none() {
+            missing.push(directory);
+        }
+    }
+    if missing.len() == DIRECTORIES.len() {
+        root.make_private()?;
+    }
+    for directory in &missing {
+        root.create_dir(directory)?;
+    }
+    if !missing.is_empty() {
+        root.sync_dir(Path::new(""))?;
+    }
+    empty(root, Path::new("tmp"))
+}
+
+/// Removes everything in a directory.
+fn empty(root: &dyn Root, directory: &Path) -> io::Result<()> {
+    for name in root.list(directory)? {
+        let name = directory.join(name);
+        match root.stat(&name)?.map(|found| found.kind) {
+            Some(FileKind::Directory) => {
+                empty(root, &name)?;
+                root.remove_dir(&name)?;
+            }
+            Some(_) => root.remove_file(&name)?,
+            None => {}
+        }
+    }
+    Ok(())
+}
