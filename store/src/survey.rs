@@ -242,12 +242,25 @@ impl Coverage {
         if lost.is_empty() {
             return self.clone();
         }
-        let mut left = RangeSet::new();
+        Coverage::of(&self.to_set(bytes).subtract(lost), bytes)
+    }
+
+    /// The positions that are covered of a snapshot of `bytes`.
+    pub(crate) fn to_set(&self, bytes: u64) -> RangeSet {
+        let mut set = RangeSet::new();
         match self {
-            Coverage::Complete => left.insert(0..bytes),
-            Coverage::Ranges(ranges) => ranges.iter().for_each(|r| left.insert(r.clone())),
+            Coverage::Complete => set.insert(0..bytes),
+            Coverage::Ranges(ranges) => ranges.iter().for_each(|r| set.insert(r.clone())),
         }
-        Coverage::Ranges(left.subtract(lost).iter().collect())
+        set
+    }
+
+    /// These positions of a snapshot of `bytes`.
+    pub(crate) fn of(set: &RangeSet, bytes: u64) -> Self {
+        if set.contains_range(0..bytes) {
+            return Coverage::Complete;
+        }
+        Coverage::Ranges(set.iter().collect())
     }
 }
 

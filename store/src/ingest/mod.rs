@@ -32,4 +32,4 @@ pub(crate) fn workers() -> usize {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -21,13 +21,12 @@ use super::rules::{IGNORE_FILES, Rules};
 use super::workers;
 use crate::disk::{FileIdentity, FileKind, Root};
 use crate::progress::Progress;
+use crate::side_area::SIDE_AREA;
 
 /// How many left-out paths are named; the rest are counted.
 const LEFT_OUT_NAMED_MAX: usize = 1000;
 /// The suffix of shoal's own working files and folders in a destination.
 const PARTIAL_SUFFIX: &str = ".shoal-partial";
-/// The prefix of shoal's side areas beside a destination.
-const SIDE_PREFIX: &str = ".shoal-kept";
 
 /// One entry of a folder, before it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -294,7 +293,7 @@ impl Walker<'_> {
             return Some(LeftOutReason::Shoal);
         }
         let text = name.to_string_lossy();
-        if text.ends_with(PARTIAL_SUFFIX) || text.starts_with(SIDE_PREFIX) {
+        if text.ends_with(PARTIAL_SUFFIX) || text == SIDE_AREA {
             return Some(LeftOutReason::Shoal);
         }
         if name == ".git" && !self.rules.all {
