@@ -4,7 +4,7 @@
 //! order. Refuses: what a command asks for and what it makes of the answer.
 
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
@@ -84,6 +84,7 @@ impl Context {
             client,
             console: self.console,
             json: self.global.json,
+            home,
             interrupt: self.interrupt,
             last: Progress::default(),
         };
@@ -159,6 +160,7 @@ pub struct Session {
     pub console: Console,
     /// Whether answers are JSON.
     pub json: bool,
+    home: PathBuf,
     interrupt: Interrupt,
     last: Progress,
 }
@@ -221,6 +223,7 @@ impl Session {
         let Session {
             client,
             console,
+            home,
             mut interrupt,
             ..
         } = self;
@@ -230,14 +233,14 @@ impl Session {
                 "{commands} still use this node; waiting for them (Ctrl-C ends them too)"
             ));
         };
-        let leaving = client.finish(notice);
+        let mut leaving = std::pin::pin!(client.finish(notice));
         let left = if interrupt.is_asked() {
-            // The node closes in good order; a second Ctrl-C ends the process (`Interrupt`).
+            // A second Ctrl-C ends the process at once; see `Interrupt`.
             leaving.await
         } else {
             tokio::select! {
-                left = leaving => left,
-                () = interrupt.wait() => Ok(()),
+                left = &mut leaving => left,
+                () = interrupt.wait() => tokio::join!(leaving, stop(&home)).0,
             }
         };
         match (result, left) {
@@ -253,6 +256,14 @@ impl Session {
             Some((done, total)) => format!("stopped at {}", format::percent(done, total)),
             None => "stopped".to_owned(),
         }
+    }
+}
+
+/// Asks the node of this home to close, in good order, whoever uses it.
+async fn stop(home: &Path) {
+    if let Ok(client) = Client::connect(home, ConnectMode::Running).await {
+        // It may be gone already, which is as good.
+        let _ = client.shut_down().await;
     }
 }
 
