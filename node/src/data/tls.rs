@@ -15,8 +15,9 @@ use libp2p_tls::certificate;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{self, cipher_suite};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, NoKeyLog,
     ServerConfig, SignatureScheme,
@@ -41,8 +42,7 @@ pub struct TlsSetupError(String);
 /// What a node needs to make and to accept connections: one certificate, made at start.
 #[derive(Clone)]
 pub struct TlsIdentity {
-    certificate: CertificateDer<'static>,
-    key: Arc<PrivateKeyDer<'static>>,
+    certified: Arc<SingleCertAndKey>,
     provider: Arc<CryptoProvider>,
     server: Arc<ServerConfig>,
 }
@@ -54,19 +54,22 @@ impl TlsIdentity {
         let (certificate, key) =
             certificate::generate(&libp2p_keypair(identity.keypair())).map_err(|e| failed(&e))?;
         let provider = Arc::new(provider());
+        let signer = provider.key_provider.load_private_key(key);
+        let certified = CertifiedKey::new(vec![certificate], signer.map_err(|e| failed(&e))?);
+        // Not `with_single_cert`, which reads the certificate as the web's PKI would and
+        // refuses libp2p's critical extension.
+        let certified = Arc::new(SingleCertAndKey::from(certified));
         let mut server = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(|e| failed(&e))?
             .with_client_cert_verifier(Arc::new(AnyPeer))
-            .with_single_cert(vec![certificate.clone()], key.clone_key())
-            .map_err(|e| failed(&e))?;
+            .with_cert_resolver(Arc::clone(&certified) as _);
         server.alpn_protocols = vec![ALPN.to_vec()];
         server.key_log = Arc::new(NoKeyLog);
         server.send_tls13_tickets = 0;
         server.max_early_data_size = 0;
         Ok(Self {
-            certificate,
-            key: Arc::new(key),
+            certified,
             provider,
             server: Arc::new(server),
         })
@@ -86,8 +89,7 @@ impl TlsIdentity {
             .map_err(|e| failed(&e))?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(ThisPeer { expected }))
-            .with_client_auth_cert(vec![self.certificate.clone()], self.key.clone_key())
-            .map_err(|e| failed(&e))?;
+            .with_client_cert_resolver(Arc::clone(&self.certified) as _);
         client.alpn_protocols = vec![ALPN.to_vec()];
         client.key_log = Arc::new(NoKeyLog);
         client.resumption = rustls::client::Resumption::disabled();
