@@ -104,7 +104,7 @@ impl RiskReport {
 }
 
 /// The files of the user that are not in the state that the index knows.
-fn changed_files(
+pub(crate) fn changed_files(
     store: &Store,
     view: &View,
     progress: &dyn Progress,

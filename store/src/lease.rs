@@ -9,9 +9,10 @@
 //! behind the open gate; a collection deletes only what is not covered, behind the closed one.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{
-    Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak, atomic::AtomicBool,
+    Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError,
+    Weak,
 };
 
 const SHARDS: usize = 16;
@@ -23,6 +24,7 @@ const IDS_MAX: u64 = 4 << 20;
 pub(crate) struct Leases {
     gate: RwLock<()>,
     sets: Mutex<Vec<Weak<Covered>>>,
+    collecting: Mutex<()>,
 }
 
 /// The gate, kept open: nothing is deleted meanwhile.
@@ -80,6 +82,15 @@ impl Leases {
         Closed {
             _gate: gate,
             sets: sets.iter().filter_map(Weak::upgrade).collect(),
+        }
+    }
+
+    /// The right to collect, which one has at a time; nothing if somebody has it.
+    pub(crate) fn collecting(&self) -> Option<MutexGuard<'_, ()>> {
+        match self.collecting.try_lock() {
+            Ok(guard) => Some(guard),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
         }
     }
 
