@@ -6,16 +6,17 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use bincode::Encode;
-use redb::{ReadableTable, Table, WriteTransaction};
+use redb::{ReadableTable, ReadableTableMetadata, Table, WriteTransaction};
 use shoal_protocol::codec;
+use shoal_protocol::id::{ChunkId, PageId};
 
 use super::changes::{ByHash, ChunkChange};
 use super::names::Unsaved;
 use super::open::Writing;
+use super::sorted::put_sorted;
 use super::sync::{Epochs, StoredState};
-use super::{Changes, FileId, FileRow, FileState, compact, tables};
+use super::{Changes, FileId, FileRow, FileState, PackSpot, compact, tables};
 use crate::error::StoreError;
-use shoal_protocol::id::ChunkId;
 
 type BytesTable<'t> = Table<'t, &'static [u8], &'static [u8]>;
 type IdTable<'t> = Table<'t, &'static [u8; 32], &'static [u8]>;
@@ -33,14 +34,7 @@ impl Changes {
         let dead = apply_files(transaction, self.files, self.forgotten_files, epochs)?;
         apply_chunks(transaction, self.chunks, &dead)?;
 
-        let mut pages = transaction.open_table(tables::PAGES)?;
-        let mut sorted: Vec<_> = self.pages.into_iter().collect();
-        sorted.sort_unstable_by_key(|(id, _)| *id);
-        for (id, spot) in sorted {
-            let bytes = spot.map(|(spot, length)| compact::page_bytes(spot, length));
-            put_id(&mut pages, id.as_bytes(), bytes)?;
-        }
-        drop(pages);
+        apply_pages(transaction, self.pages)?;
 
         let mut snapshots = transaction.open_table(tables::SNAPSHOTS)?;
         for (id, row) in &self.snapshots {
@@ -121,14 +115,11 @@ fn apply_files(
     let mut keys = transaction.open_table(tables::FILE_KEYS)?;
     let mut dead = HashSet::new();
     for id in forgotten {
-        let key = keys.remove(id.0)?.map(|key| key.value().to_vec());
-        if let Some(key) = key {
-            remove_if(&mut files, &key, id)?;
-        }
+        forget(&mut files, &mut keys, id)?;
         dead.insert(id);
     }
     rows.sort_by(|a, b| (a.root, &a.path).cmp(&(b.root, &b.path)));
-    let mut written = Vec::with_capacity(rows.len());
+    let mut stored: Vec<(Vec<u8>, Vec<u8>)> = Vec::with_capacity(rows.len());
     for row in &rows {
         let state = match row.state {
             FileState::Trusted => StoredState::Synced,
@@ -140,27 +131,43 @@ fn apply_files(
         };
         let key = compact::file_key(row.root, row.path.as_str());
         let bytes = compact::file_bytes(row, state);
-        let old = files.insert(key.as_slice(), bytes.as_slice())?;
-        let old = old.map(|old| file_id(old.value())).transpose()?;
+        let old = match files.get(key.as_slice())? {
+            Some(old) => Some(file_id(old.value())?),
+            None => None,
+        };
         if let Some(old) = old.filter(|old| *old != row.id) {
-            keys.remove(old.0)?;
             dead.insert(old);
         }
-        written.push((row.id, key));
+        match stored.last_mut() {
+            // Of several states of one path, the last holds.
+            Some((last, last_bytes)) if *last == key => {
+                dead.insert(file_id(last_bytes)?);
+                *last_bytes = bytes;
+            }
+            _ => stored.push((key, bytes)),
+        }
     }
-    written.sort_unstable();
-    for (id, key) in written {
-        let old = keys.insert(id.0, key.as_slice())?;
-        let moved_from = old
-            .map(|old| old.value().to_vec())
-            .filter(|old| *old != key);
+    put_sorted(&mut files, &stored, |key| key.as_slice())?;
+    let mut by_id = Vec::with_capacity(stored.len());
+    for (key, bytes) in stored {
+        let id = file_id(&bytes)?;
+        let moved_from = match keys.get(id.0)? {
+            Some(old) if old.value() != key => Some(old.value().to_vec()),
+            _ => None,
+        };
         if let Some(moved_from) = moved_from {
             remove_if(&mut files, &moved_from, id)?;
         }
+        by_id.push((id, key));
     }
-    // A row that was replaced and put again elsewhere in the same batch lives.
-    for row in &rows {
-        dead.remove(&row.id);
+    by_id.sort_unstable();
+    put_sorted(&mut keys, &by_id, |id| id.0)?;
+    // A state that lost its path and got another in the same batch lives.
+    for (id, _) in &by_id {
+        dead.remove(id);
+    }
+    for &id in &dead {
+        forget(&mut files, &mut keys, id)?;
     }
     Ok(dead)
 }
@@ -180,6 +187,19 @@ fn file_id(bytes: &[u8]) -> Result<FileId, StoreError> {
     })
 }
 
+/// Removes what is known of a state of a file.
+fn forget(
+    files: &mut BytesTable<'_>,
+    keys: &mut Table<'_, u64, &'static [u8]>,
+    id: FileId,
+) -> Result<(), StoreError> {
+    let key = keys.remove(id.0)?.map(|key| key.value().to_vec());
+    match key {
+        Some(key) => remove_if(files, &key, id),
+        None => Ok(()),
+    }
+}
+
 /// Removes the row at `key` if it is about this state of the file.
 fn remove_if(files: &mut BytesTable<'_>, key: &[u8], id: FileId) -> Result<(), StoreError> {
     let found = files.get(key)?.map(|value| file_id(value.value()));
@@ -197,23 +217,48 @@ fn apply_chunks(
     let mut chunks = transaction.open_table(tables::CHUNKS)?;
     let mut sorted: Vec<_> = changes.into_iter().collect();
     sorted.sort_unstable_by_key(|(id, _)| *id);
+    let is_empty = chunks.is_empty()?;
+    let mut rows = Vec::with_capacity(sorted.len());
     for (id, change) in sorted {
-        let known = chunks
-            .get(id.as_bytes())?
-            .map(|value| compact::chunk_row(value.value()))
-            .transpose()
-            .map_err(|why| StoreError::Damaged {
-                place: format!("{id} in the index"),
-                why: why.to_owned(),
-            })?;
-        let row = change.apply(known, |file| dead.contains(&file));
-        put_id(
-            &mut chunks,
-            id.as_bytes(),
-            row.as_ref().map(compact::chunk_bytes),
-        )?;
+        let known = match is_empty {
+            true => None,
+            false => chunks
+                .get(id.as_bytes())?
+                .map(|value| compact::chunk_row(value.value()))
+                .transpose()
+                .map_err(|why| StoreError::Damaged {
+                    place: format!("{id} in the index"),
+                    why: why.to_owned(),
+                })?,
+        };
+        let was_known = known.is_some();
+        match change.apply(known, |file| dead.contains(&file)) {
+            Some(row) => rows.push((id, compact::chunk_bytes(&row))),
+            None if was_known => {
+                chunks.remove(id.as_bytes())?;
+            }
+            None => {}
+        }
     }
-    Ok(())
+    put_sorted(&mut chunks, &rows, |id| id.as_bytes())
+}
+
+fn apply_pages(
+    transaction: &WriteTransaction,
+    changes: HashMap<PageId, Option<(PackSpot, u32)>, ByHash>,
+) -> Result<(), StoreError> {
+    let mut pages = transaction.open_table(tables::PAGES)?;
+    let mut rows = Vec::with_capacity(changes.len());
+    for (id, spot) in changes {
+        match spot {
+            Some((spot, length)) => rows.push((id, compact::page_bytes(spot, length))),
+            None => {
+                pages.remove(id.as_bytes())?;
+            }
+        }
+    }
+    rows.sort_unstable_by_key(|(id, _)| *id);
+    put_sorted(&mut pages, &rows, |id| id.as_bytes())
 }
 
 fn apply_names(transaction: &WriteTransaction, names: &Unsaved) -> Result<(), StoreError> {

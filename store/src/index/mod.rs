@@ -11,6 +11,7 @@ mod compact;
 mod names;
 mod open;
 mod rows;
+mod sorted;
 mod sync;
 mod tables;
 mod view;

@@ -3,6 +3,7 @@
 
 mod budget;
 mod crash;
+mod files;
 mod formats;
 mod rebuild;
 mod runs;
