@@ -139,15 +139,6 @@ fn a_stranger_without_a_ticket_gets_nothing_by_an_id() {
 }
 
 #[test]
-fn a_store_of_a_newer_format_is_refused_and_untouched() {
-    let home = Home::new();
-    home.run(&["status"]).ok();
-    std::fs::write(home.path().join("format"), "shoal store 999\n").unwrap();
-    let refused = home.run(&["status"]);
-    assert_error(&refused, 1, &["999"]);
-}
-
-#[test]
 fn an_unknown_key_in_the_configuration_is_an_error() {
     let home = Home::new();
     home.run(&["status"]).ok();
