@@ -23,7 +23,7 @@ use crate::rebuild;
 
 /// Room on the disk that a commit leaves free: an index that runs out of room in the middle
 /// of one has to be opened again.
-const RESERVE_BYTES: u64 = 16 << 20;
+pub(crate) const RESERVE_BYTES: u64 = 16 << 20;
 
 /// What can be chosen about a store.
 #[derive(Debug, Clone)]

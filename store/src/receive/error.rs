@@ -178,6 +178,9 @@ pub enum ReceiveError {
     /// A page that was here is gone.
     #[error("{0} is no longer here")]
     MissingPage(PageId),
+    /// Someone asked to stop, by [`Receive::cancel`](super::Receive::cancel).
+    #[error("cancelled")]
+    Cancelled,
     /// Something is still missing where everything was expected to be here.
     #[error("the snapshot is not complete here: {0} bytes are missing")]
     Incomplete(u64),

@@ -33,8 +33,8 @@ pub(crate) struct Job {
 pub(crate) enum From {
     /// In its place already.
     Place,
-    /// Somewhere that the index knows.
-    Store,
+    /// Somewhere that the index knows, where it came for these audiences.
+    Store(Vec<AudienceId>),
     /// In another place of this receive that the index does not know yet.
     Recent {
         /// The file.
@@ -110,25 +110,34 @@ impl Receive {
             }
             From::Recent { target, offset } => {
                 if self.read_checked(target, *offset, slot, bytes) {
-                    // The other place was received or found under this audience, or it was
-                    // copied from the store, which then has it under its own.
-                    return self.write_copy(slot, bytes);
+                    let known = lock(&self.ledger).recent_audience(&slot.id);
+                    return self.write_copy(slot, bytes, known.as_slice());
                 }
             }
-            From::Store => {}
+            From::Store(known) => {
+                if self.read_stored(slot, bytes)? {
+                    return self.write_copy(slot, bytes, known);
+                }
+                self.fetch_instead(slot);
+                return Ok(());
+            }
         }
-        if self.store.chunk(&slot.id)?.is_some() {
-            match self.store.read_chunk(&slot.id, bytes) {
-                Ok(_) if bytes.len() == slot.length as usize => {
-                    return self.write_copy(slot, bytes);
-                }
-                Ok(_) | Err(ReadError::Missing(_)) => {}
-                Err(ReadError::Store(error)) => return Err(error.into()),
-                Err(_) => {}
-            }
+        if let Some(known) = self.audiences(&slot.id)?
+            && self.read_stored(slot, bytes)?
+        {
+            return self.write_copy(slot, bytes, &known);
         }
         self.fetch_instead(slot);
         Ok(())
+    }
+
+    /// Reads a chunk from the store, which verifies it. Says whether it was there.
+    fn read_stored(&self, slot: &Slot, bytes: &mut Vec<u8>) -> Result<bool, ReceiveError> {
+        match self.store.read_chunk(&slot.id, bytes) {
+            Ok(_) => Ok(bytes.len() == slot.length as usize),
+            Err(ReadError::Store(error)) => Err(error.into()),
+            Err(_) => Ok(false),
+        }
     }
 
     /// Reads a chunk from a file of this receive. Says whether it was there.
@@ -174,13 +183,15 @@ impl Receive {
         Ok(())
     }
 
-    /// Writes a chunk that was found elsewhere on this disk.
-    fn write_copy(&self, slot: &Slot, bytes: &[u8]) -> Result<(), ReceiveError> {
+    /// Writes a chunk that was found elsewhere on this disk, where it came for the audiences
+    /// that are `known`.
+    fn write_copy(
+        &self,
+        slot: &Slot,
+        bytes: &[u8],
+        known: &[AudienceId],
+    ) -> Result<(), ReceiveError> {
         let ours = self.request.audience;
-        let known = match self.audiences(&slot.id)? {
-            Some(known) => known,
-            None => (lock(&self.ledger).recent_audience(&slot.id).into_iter()).collect(),
-        };
         let offered = known.contains(&ours);
         let audience = match known.first() {
             _ if offered => ours,

@@ -6,16 +6,14 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use shoal_protocol::manifest::{Entry, EntryKind, SnapshotCursor, Step, SymlinkTarget};
 use shoal_protocol::paged_list::{Change, Diff, ReadError};
 use shoal_protocol::path::ManifestPath;
 
-use super::judge::{Verdict, is_clash};
+use super::judge::Verdict;
 use super::plan::{Plan, Stage};
-use super::target::Target;
 use super::{Paths, Receive, ReceiveError, Received, lock};
 use crate::disk::FileKind;
 use crate::export::escapes;
@@ -28,11 +26,18 @@ impl Receive {
         self.check_whole(&plan)?;
         let mut received = Received::default();
         self.remove_leavers(&mut received)?;
-        self.place_late()?;
+        self.place_late(true)?;
         if plan.others > 0 {
             self.make_others(&mut received)?;
         }
-        self.destination().clear_staging()?;
+        let destination = self.destination();
+        destination.clear_staging()?;
+        if sync {
+            let synced = destination.root.sync_all();
+            synced.map_err(|e| destination.failed(Path::new(""), e))?;
+        } else {
+            self.sync_names()?;
+        }
         self.record_whole()?;
         if sync {
             self.store.sync_unsynced()?;
@@ -43,13 +48,18 @@ impl Receive {
     }
 
     fn check_whole(&self, plan: &Plan) -> Result<(), ReceiveError> {
+        let through = matches!(plan.stage, Stage::Drain) && lock(&self.ledger).is_idle();
+        match self.incomplete() {
+            ReceiveError::Incomplete(0) if through => Ok(()),
+            error => Err(error),
+        }
+    }
+
+    /// The error that says how much is missing.
+    pub(super) fn incomplete(&self) -> ReceiveError {
         let span = self.span();
         let held = lock(&self.ledger).held.intersect_range(span.clone());
-        let missing = span.end - span.start - held.total_bytes();
-        if missing > 0 || !matches!(plan.stage, Stage::Drain) {
-            return Err(ReceiveError::Incomplete(missing));
-        }
-        Ok(())
+        ReceiveError::Incomplete(span.end - span.start - held.total_bytes())
     }
 
     /// Removes what earlier versions wrote here and this one has no more, as far as nobody
@@ -115,8 +125,12 @@ impl Receive {
             return Ok(());
         };
         let ours = match &entry.kind {
-            EntryKind::File { content, .. } => {
-                (self.untouched(&name, &found)?).is_some_and(|row| row.content == *content)
+            EntryKind::File { size, content, .. } => {
+                let known = self.untouched(&name, &found)?;
+                known.is_some_and(|row| row.content == *content)
+                    || (found.size == *size
+                        && found.kind == FileKind::Regular
+                        && self.holds(&name, *size, content).unwrap_or(false))
             }
             EntryKind::Symlink { target } => {
                 found.kind == FileKind::Symlink && self.link_target(&name)? == target.as_str()
@@ -131,63 +145,6 @@ impl Receive {
         received.removed += 1;
         if let Some(dir) = path.parent().filter(|dir| *dir != Path::new("")) {
             emptied.insert(dir.to_owned());
-        }
-        Ok(())
-    }
-
-    /// Gives the files their names that could not have them before.
-    fn place_late(&self) -> Result<(), ReceiveError> {
-        let mut late = lock(&self.ledger).take_late();
-        let mut clashes = Paths::default();
-        while let Some(target) = late.pop() {
-            match self.place_one_late(&target) {
-                Ok(()) => lock(&self.ledger).place(target),
-                Err(error) => {
-                    lock(&self.ledger).defer(target.clone());
-                    match error {
-                        ReceiveError::Disk { source, .. } if is_clash(&source) => {
-                            clashes.push(target.name.as_str());
-                        }
-                        error => {
-                            late.into_iter()
-                                .for_each(|target| lock(&self.ledger).defer(target));
-                            return Err(error);
-                        }
-                    }
-                }
-            }
-        }
-        if clashes.is_empty() {
-            return Ok(());
-        }
-        Err(ReceiveError::KindClash {
-            dest: self.dest.as_path().to_owned(),
-            paths: clashes,
-        })
-    }
-
-    fn place_one_late(&self, target: &Arc<Target>) -> Result<(), ReceiveError> {
-        self.clear_way(&target.name)?;
-        self.try_place(target)
-    }
-
-    /// Removes what stands on the way to `name`, as far as it may go.
-    fn clear_way(&self, name: &ManifestPath) -> Result<(), ReceiveError> {
-        let place = self.place_known();
-        let path = Path::new(name.as_str());
-        let failed = |e| place.destination.failed(path, e);
-        if let Some(obstacle) = place.tree.obstacle(path).map_err(failed)? {
-            let text = obstacle.to_str().expect("a part of a name is text");
-            let obstacle = ManifestPath::new(text).expect("a part of a path is a path");
-            if !self.may_remove(&obstacle)? {
-                return Err(self.edited(&obstacle));
-            }
-            self.remove(&obstacle)?;
-        }
-        let found = self.look(path)?;
-        if found.is_some_and(|found| found.kind == FileKind::Directory) {
-            // It goes if it is empty, now that what left has left.
-            let _ = place.destination.root.remove_dir(path);
         }
         Ok(())
     }

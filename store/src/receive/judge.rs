@@ -10,6 +10,7 @@ use shoal_protocol::manifest::{Content, Entry, EntryKind};
 use shoal_protocol::paged_list::{Cursor, ReadError};
 use shoal_protocol::path::ManifestPath;
 
+use super::resume::Base;
 use super::{Receive, ReceiveError};
 use crate::disk::{FileIdentity, FileKind};
 use crate::index::{FileRow, FileState};
@@ -62,7 +63,7 @@ impl Receive {
             FileKind::Regular => self.judge_file(name, kind, &found)?,
             FileKind::Directory => self.judge_directory(name, kind)?,
             FileKind::Symlink => self.judge_symlink(name, kind)?,
-            FileKind::Special => self.forced(),
+            FileKind::Special => self.unless_edited(false),
         };
         Ok((verdict, Some(found)))
     }
@@ -76,18 +77,22 @@ impl Receive {
         }
     }
 
-    /// The row of the file at `name`, if it is in the state in which shoal left it.
+    /// The row of the file at `name`, in whatever state the file was when it was recorded.
+    pub(super) fn row_at(&self, name: &ManifestPath) -> Result<Option<FileRow>, ReceiveError> {
+        let view = self.store.view();
+        match view.root_id(self.root_path()) {
+            Some(root) => Ok(view.file_at(root, name)?),
+            None => Ok(None),
+        }
+    }
+
+    /// The row of the file at `name`, if it is in the state that was recorded.
     pub(super) fn untouched(
         &self,
         name: &ManifestPath,
         found: &FileIdentity,
     ) -> Result<Option<FileRow>, ReceiveError> {
-        let view = self.store.view();
-        let Some(root) = view.root_id(self.root_path()) else {
-            return Ok(None);
-        };
-        let row = view.file_at(root, name)?;
-        Ok(row.filter(|row| row.identity == *found))
+        Ok(self.row_at(name)?.filter(|row| row.identity == *found))
     }
 
     fn judge_file(
@@ -96,14 +101,16 @@ impl Receive {
         kind: &EntryKind,
         found: &FileIdentity,
     ) -> Result<Verdict, ReceiveError> {
-        let row = self.untouched(name, found)?;
+        let recorded = self.row_at(name)?;
+        let torn = self.is_torn(name, recorded.as_ref())?;
+        let row = recorded.filter(|row| row.identity == *found);
         let EntryKind::File {
             executable,
             size,
             content,
         } = kind
         else {
-            return self.judge_row(name, row.as_ref());
+            return self.judge_row(name, found, row.as_ref(), torn);
         };
         let same = row.as_ref().is_some_and(|row| row.content == *content);
         let sound = (row.as_ref()).is_some_and(|row| row.state != FileState::Suspect);
@@ -111,13 +118,18 @@ impl Receive {
             return Ok(Verdict::Keep);
         }
         if found.size == *size && *size > 0 && (same || row.is_none()) {
-            let ours = same || self.request.force;
-            return Ok(Verdict::Check { ours });
+            let ours = same || torn || self.request.force;
+            let earlier = !ours && self.judge_row(name, found, None, false)? == Verdict::Replace;
+            return Ok(if earlier {
+                Verdict::Replace
+            } else {
+                Verdict::Check { ours }
+            });
         }
         if found.size == 0 && *size == 0 {
             return Ok(Verdict::Replace);
         }
-        self.judge_row(name, row.as_ref())
+        self.judge_row(name, found, row.as_ref(), torn)
     }
 
     /// Whether a file that must go may: shoal wrote it as it is, and it is not only known
@@ -125,20 +137,44 @@ impl Receive {
     fn judge_row(
         &self,
         name: &ManifestPath,
+        found: &FileIdentity,
         row: Option<&FileRow>,
+        torn: bool,
     ) -> Result<Verdict, ReceiveError> {
-        let Some(row) = row else {
-            return Ok(self.forced());
+        // A file whose times alone are not as they were recorded has its bytes to speak for it.
+        let same = |size: u64, content: &Content| match row {
+            Some(row) => row.content == *content,
+            None => size == found.size && self.holds(name, size, content).unwrap_or(false),
         };
-        let wrote = |entry: &Entry| {
-            let same = |content: &Content| *content == row.content;
-            entry.path == *name
-                && matches!(&entry.kind, EntryKind::File { content, .. } if same(content))
+        let wrote = |entry: &Entry| match &entry.kind {
+            EntryKind::File { size, content, .. } => entry.path == *name && same(*size, content),
+            EntryKind::Symlink { .. } | EntryKind::EmptyDirectory => false,
         };
-        if self.earlier(name, wrote)? {
-            return Ok(Verdict::Replace);
+        let before = self.bases.iter().filter(|base| !base.ours);
+        let ours = torn || self.request.force || self.has(before, name, wrote)?;
+        Ok(self.unless_edited(ours))
+    }
+
+    /// Whether a file in a state that the index does not know may be shoal's own, torn by a
+    /// power cut. One that was safe on the medium is not: the user edited it. Nor is one that
+    /// an earlier version had: what replaces such a file is safe before it does.
+    fn is_torn(
+        &self,
+        name: &ManifestPath,
+        recorded: Option<&FileRow>,
+    ) -> Result<bool, ReceiveError> {
+        let rebooted = self
+            .resumed
+            .as_ref()
+            .is_some_and(|resumed| resumed.rebooted);
+        match recorded {
+            _ if !rebooted => Ok(false),
+            Some(row) => Ok(row.state == FileState::Suspect),
+            None => {
+                let before = self.bases.iter().filter(|base| !base.ours);
+                Ok(!self.has(before, name, |entry| entry.path == *name)?)
+            }
         }
-        Ok(self.forced())
     }
 
     fn judge_symlink(
@@ -151,10 +187,8 @@ impl Receive {
             return Ok(Verdict::Keep);
         }
         let ours = |kind: &EntryKind| is_link_to(kind, &target);
-        if self.earlier(name, |entry| entry.path == *name && ours(&entry.kind))? {
-            return Ok(Verdict::Replace);
-        }
-        Ok(self.forced())
+        let ours = self.earlier(name, |entry| entry.path == *name && ours(&entry.kind))?;
+        Ok(self.unless_edited(ours))
     }
 
     fn judge_directory(
@@ -174,8 +208,8 @@ impl Receive {
         })
     }
 
-    fn forced(&self) -> Verdict {
-        if self.request.force {
+    fn unless_edited(&self, ours: bool) -> Verdict {
+        if ours || self.request.force {
             Verdict::Replace
         } else {
             Verdict::Edited
@@ -195,9 +229,19 @@ impl Receive {
     fn earlier(
         &self,
         name: &ManifestPath,
-        has: impl Fn(&Entry) -> bool,
+        property: impl Fn(&Entry) -> bool,
     ) -> Result<bool, ReceiveError> {
-        for base in &self.bases {
+        self.has(self.bases.iter(), name, property)
+    }
+
+    /// As [`Self::earlier`], for these of the snapshots.
+    fn has<'a>(
+        &self,
+        bases: impl Iterator<Item = &'a Base>,
+        name: &ManifestPath,
+        property: impl Fn(&Entry) -> bool,
+    ) -> Result<bool, ReceiveError> {
+        for base in bases {
             let inside = base.inside.as_ref();
             let path = match inside {
                 None => name.clone(),
@@ -221,7 +265,7 @@ impl Receive {
                 };
                 entry.path = path;
             }
-            if has(&entry) {
+            if property(&entry) {
                 return Ok(true);
             }
         }

@@ -3,7 +3,8 @@
 //! Owns: the state that writers and the planner share. Every method is short: nothing here
 //! reads or writes a file. Refuses: to decide what is needed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use shoal_protocol::have::RangeSet;
@@ -21,7 +22,9 @@ const OUTSTANDING_CHUNKS_MAX: usize = 65_536;
 /// Runs that may be outstanding. Each may keep two half-written files open.
 const OUTSTANDING_RUNS_MAX: usize = 256;
 /// Chunks whose places the index does not know yet.
-const LANDED_MAX: usize = 65_536;
+const LANDED_MAX: usize = 32_768;
+/// Whole files that wait for their names; each takes some 500 bytes of memory.
+const LATE_MAX: usize = 16_384;
 
 /// A chunk that is in its place.
 pub(crate) struct Landed {
@@ -64,8 +67,11 @@ pub(crate) struct Ledger {
     landed: Vec<Landed>,
     placed: Vec<Arc<Target>>,
     late: Vec<Arc<Target>>,
+    late_max: usize,
     /// Files that are gone or replaced.
     gone: Vec<FileId>,
+    /// Directories in which names of an earlier version went or changed hands.
+    changed: BTreeSet<PathBuf>,
     flushes: u64,
     pub(crate) held: RangeSet,
     pub(crate) offered: RangeSet,
@@ -228,12 +234,35 @@ impl Ledger {
 
     /// Notes that a file is whole, but cannot get its name yet.
     pub(crate) fn defer(&mut self, target: Arc<Target>) {
+        target.park();
         self.late.push(target);
+    }
+
+    /// Whether so many files wait for their names that it is time to try.
+    pub(crate) fn is_late(&self) -> bool {
+        self.late.len() >= self.late_max.max(LATE_MAX)
+    }
+
+    /// Notes that the files that wait now had to be left waiting.
+    pub(crate) fn leave_late(&mut self) {
+        self.late_max = self.late.len() * 2;
     }
 
     /// Notes that a state of a file is gone: removed, or about to be replaced.
     pub(crate) fn forget_file(&mut self, file: FileId) {
         self.gone.push(file);
+    }
+
+    /// Notes that an earlier version's name in `path`'s directory, or the directory itself,
+    /// goes or changes hands.
+    pub(crate) fn change_name(&mut self, path: &Path) {
+        let above = path.ancestors().skip(1);
+        self.changed.extend(above.map(Path::to_owned));
+    }
+
+    /// The directories in which such names were.
+    pub(crate) fn changed_directories(&self) -> Vec<PathBuf> {
+        self.changed.iter().cloned().collect()
     }
 
     /// The files that are still to get their names.

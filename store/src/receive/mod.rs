@@ -12,6 +12,7 @@
 //! an interrupted receive left is found again by those names, and believed as far as the
 //! have-map speaks for it; the rest is hashed where it lies.
 
+mod bytes;
 mod error;
 mod fill;
 mod finish;
@@ -22,7 +23,9 @@ mod place;
 mod plan;
 mod preflight;
 mod record;
+mod resume;
 mod run;
+mod source;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -30,7 +33,7 @@ mod write;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use shoal_protocol::have::RangeSet;
@@ -44,8 +47,8 @@ pub use crate::destination::STAGING;
 use crate::export::Tree;
 use crate::index::{AbsolutePath, AudienceId};
 use ledger::Ledger;
-use open::{Base, Resumed};
 use plan::Plan;
+use resume::{Base, Resumed};
 
 pub use error::{LISTED_PATHS_MAX, Paths, ReceiveError};
 
@@ -145,6 +148,8 @@ pub struct Receive {
     bases: Vec<Base>,
     /// What an earlier receive of the same left.
     resumed: Option<Resumed>,
+    /// Which start of the machine this is.
+    boot: Vec<u8>,
     place: OnceLock<Place>,
     plan: Mutex<Plan>,
     ledger: Mutex<Ledger>,
@@ -155,6 +160,7 @@ pub struct Receive {
     begun: AtomicBool,
     /// Whether all that shoal ever wrote to the destination came under this audience.
     pure: AtomicBool,
+    cancelled: AtomicBool,
     /// Held while the index is told that it is no more.
     mixing: Mutex<()>,
     /// Why a whole file could not get its name: told by whatever is called next.
@@ -220,6 +226,12 @@ impl Receive {
     /// Without, [`Store::sync_unsynced`] does that later.
     pub fn finish(&self, sync: bool) -> Result<Received, ReceiveError> {
         self.finish_all(sync)
+    }
+
+    /// Makes a [`Receive::next`] that is under way, and every later one, end soon with
+    /// [`ReceiveError::Cancelled`]. What is here stays, for a later receive.
+    pub fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Relaxed);
     }
 
     /// How far it is.

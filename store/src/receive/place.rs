@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use shoal_protocol::paged_list::ChunkRef;
 use shoal_protocol::path::ManifestPath;
 
-use super::judge::is_clash;
+use super::judge::{is_clash, is_obstructed};
 use super::ledger::Source;
 use super::run::Slot;
 use super::target::{Start, Target};
@@ -20,10 +20,20 @@ use crate::disk::{FileIdentity, FileKind};
 use crate::index::FileState;
 use crate::side_area;
 
+/// Files that are synced one by one; for more, the whole file system is.
+const SYNCED_ALONE_MAX: usize = 32;
+
 impl Receive {
-    /// Gives a file its name. Where it cannot have it yet, because something that goes at the
-    /// end stands in the way, it gets it then.
+    /// Gives a file its name. Where something stands that it replaces, or that goes at the
+    /// end, it waits for [`Self::place_late`].
     pub(super) fn place(&self, target: &Arc<Target>) -> Result<(), ReceiveError> {
+        if target.replaces.is_some() && target.is_staged() {
+            let mut ledger = lock(&self.ledger);
+            ledger.defer(target.clone());
+            let due = ledger.is_late();
+            drop(ledger);
+            return if due { self.place_late(false) } else { Ok(()) };
+        }
         match self.try_place(target) {
             Ok(()) => {
                 lock(&self.ledger).place(target.clone());
@@ -53,6 +63,103 @@ impl Receive {
         (target.finish(&*place.destination.root)).map_err(|e| self.failed(target, e))
     }
 
+    /// Gives the files their names that had to wait. Their bytes survive a power cut before
+    /// they replace others. At the `end` nothing may be left waiting.
+    pub(super) fn place_late(&self, end: bool) -> Result<(), ReceiveError> {
+        let late = lock(&self.ledger).take_late();
+        let mut clashes = Paths::default();
+        let mut result = self.sync_late(&late);
+        for target in late {
+            let placed = match &result {
+                Ok(()) if end => self.clear_way(&target.name),
+                Ok(()) => Ok(()),
+                Err(_) => {
+                    lock(&self.ledger).defer(target);
+                    continue;
+                }
+            };
+            match placed.and_then(|()| self.try_place(&target)) {
+                Ok(()) => {
+                    let mut ledger = lock(&self.ledger);
+                    ledger.change_name(target.path());
+                    ledger.place(target);
+                }
+                Err(error) => {
+                    let clash =
+                        matches!(&error, ReceiveError::Disk { source, .. } if is_clash(source));
+                    if clash {
+                        clashes.push(target.name.as_str());
+                    } else {
+                        result = Err(error);
+                    }
+                    lock(&self.ledger).defer(target);
+                }
+            }
+        }
+        lock(&self.ledger).leave_late();
+        result?;
+        if clashes.is_empty() || !end {
+            return Ok(());
+        }
+        Err(ReceiveError::KindClash {
+            dest: self.dest.as_path().to_owned(),
+            paths: clashes,
+        })
+    }
+
+    fn sync_late(&self, late: &[Arc<Target>]) -> Result<(), ReceiveError> {
+        let destination = self.destination();
+        let staged = || late.iter().filter(|target| target.is_staged());
+        if staged().count() > SYNCED_ALONE_MAX {
+            let synced = destination.root.sync_all();
+            return synced.map_err(|e| destination.failed(Path::new(""), e));
+        }
+        staged().try_for_each(|target| {
+            let synced = target.sync(&*destination.root);
+            synced.map_err(|e| self.failed(target, e))
+        })
+    }
+
+    /// Makes the names of an earlier version that went or changed hands survive a power cut:
+    /// once the index forgets that version, nobody would know them any more.
+    pub(super) fn sync_names(&self) -> Result<(), ReceiveError> {
+        let destination = self.destination();
+        let directories = lock(&self.ledger).changed_directories();
+        if directories.len() > SYNCED_ALONE_MAX {
+            let synced = destination.root.sync_all();
+            return synced.map_err(|e| destination.failed(Path::new(""), e));
+        }
+        for directory in directories {
+            match destination.root.sync_dir(&directory) {
+                Err(e) if !is_obstructed(&e) => return Err(destination.failed(&directory, e)),
+                // It is gone too; that stands in the one above.
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes what stands on the way to `name`, as far as it may go.
+    pub(super) fn clear_way(&self, name: &ManifestPath) -> Result<(), ReceiveError> {
+        let place = self.place_known();
+        let path = Path::new(name.as_str());
+        let failed = |e| place.destination.failed(path, e);
+        if let Some(obstacle) = place.tree.obstacle(path).map_err(failed)? {
+            let text = obstacle.to_str().expect("a part of a name is text");
+            let obstacle = ManifestPath::new(text).expect("a part of a path is a path");
+            if !self.may_remove(&obstacle)? {
+                return Err(self.edited(&obstacle));
+            }
+            self.remove(&obstacle)?;
+        }
+        let found = self.look(path)?;
+        if found.is_some_and(|found| found.kind == FileKind::Directory) {
+            // It goes if it is empty, now that what left has left.
+            let _ = place.destination.root.remove_dir(path);
+        }
+        Ok(())
+    }
+
     /// Looks once more at what a file is about to replace.
     fn make_way(&self, target: &Target, found: &FileIdentity) -> Result<(), ReceiveError> {
         let judged = target.replaces.as_ref() == Some(found);
@@ -80,9 +187,14 @@ impl Receive {
         name: &ManifestPath,
         found: &FileIdentity,
     ) -> Result<bool, ReceiveError> {
-        let Some(row) = self.untouched(name, found)? else {
+        let Some(row) = self.row_at(name)? else {
             return Ok(false);
         };
+        let untouched =
+            row.identity == *found || self.holds(name, found.size, &row.content).unwrap_or(false);
+        if !untouched {
+            return Ok(false);
+        }
         let file = row.id;
         let root = &self.destination().root;
         // What has landed in this receive is a further place for its chunks.
@@ -155,6 +267,7 @@ impl Receive {
         let Some(found) = self.look(path)? else {
             return Ok(());
         };
+        lock(&self.ledger).change_name(path);
         let rescued = found.kind == FileKind::Regular && self.rescue(name, &found)?;
         if !rescued {
             let destination = self.destination();

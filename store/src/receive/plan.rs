@@ -1,14 +1,14 @@
-//! Walks the snapshot once, in the order of positions, and finds a source for every chunk.
+//! Walks the snapshot once, in the order of positions, and plans for every chunk how it
+//! comes into its place.
 //!
-//! Owns: the order of questions (is it there already, on its way, elsewhere on this disk,
-//! or only with others) and the bounds within which the walk runs ahead. Refuses: the
-//! copying ([`super::fill`]) and the rules for what may be replaced ([`super::judge`]).
+//! Owns: the walk and the bounds within which it runs ahead. Refuses: the finding of sources
+//! ([`super::source`]), the copying ([`super::fill`]) and the rules for what may be replaced
+//! ([`super::judge`]).
 
 use std::collections::{HashSet, VecDeque};
-use std::io;
 use std::ops::Range;
-use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use shoal_protocol::chunking::PROFILE_1;
 use shoal_protocol::id::{ChunkId, PageId};
@@ -21,8 +21,6 @@ use super::preflight::Preflight;
 use super::run::{RunBuilder, Slot};
 use super::target::{Blank, Start, Target};
 use super::{Next, Receive, ReceiveError, lock};
-use crate::disk::OpenMode;
-use crate::index::{Extent, FileRow, FileState};
 
 /// Pages that are asked for at once: some 16 MiB of content each way, at most.
 const PAGES_ASKED_MAX: usize = 256;
@@ -45,7 +43,8 @@ pub(crate) struct Plan {
     pub(crate) others: u64,
     /// The id of the longest chunk of zeros.
     pub(crate) zeros: ChunkId,
-    reflinks: bool,
+    /// Whether the file system of the destination may have reflinks.
+    pub(crate) reflinks: bool,
 }
 
 /// What the walk does now.
@@ -58,6 +57,8 @@ pub(crate) enum Stage {
     Walk,
     /// Is through, and waits for what is outstanding.
     Drain,
+    /// Cannot go on: an entry could not be planned. A new receive goes on from what is here.
+    Broken,
 }
 
 /// The file that the walk is in.
@@ -91,6 +92,25 @@ impl Plan {
             reflinks: true,
         }
     }
+
+    /// Adds a chunk that this disk is thought to have.
+    pub(crate) fn add_job(&mut self, job: Job) {
+        self.jobs.push(job);
+    }
+
+    /// Adds a chunk that must come from others.
+    pub(crate) fn add_to_run(&mut self, slot: Slot) {
+        self.ready.extend(self.runs.push(slot));
+    }
+
+    /// Goes on in the same file with another target for it, whose staging file exists.
+    pub(crate) fn restart_file(&mut self, target: Arc<Target>) {
+        self.file = Some(Walked::Target {
+            target,
+            vouched: false,
+            data: 0..0,
+        });
+    }
 }
 
 /// Whether a chunk holds nothing but zeros, as far as its length tells: those in the middle
@@ -103,9 +123,13 @@ impl Receive {
     /// See [`Receive::next`].
     pub(super) fn next_of(&self, plan: &mut Plan) -> Result<Next, ReceiveError> {
         loop {
+            if self.cancelled.load(Ordering::Relaxed) {
+                return Err(ReceiveError::Cancelled);
+            }
             let asked = match &plan.stage {
                 Stage::Locate => self.locate(plan)?,
                 Stage::Preflight(_) => self.preflight(plan)?,
+                Stage::Broken => return Err(self.incomplete()),
                 Stage::Walk | Stage::Drain => {
                     if let Some(next) = self.give_out(plan)? {
                         return Ok(next);
@@ -159,7 +183,11 @@ impl Receive {
                 entry,
             }) if self.is_within(&entry) => {
                 plan.at = position;
-                self.plan_entry(plan, index, entry)?;
+                plan.file = None;
+                if let Err(error) = self.plan_entry(plan, index, entry) {
+                    plan.stage = Stage::Broken;
+                    return Err(error);
+                }
             }
             Some(Step::Chunk {
                 position,
@@ -207,7 +235,6 @@ impl Receive {
         } = kind
         else {
             plan.others += 1;
-            plan.file = None;
             return Ok(());
         };
         let (verdict, found) = self.judge(&name, &kind)?;
@@ -239,8 +266,8 @@ impl Receive {
             start,
         }));
         if size == 0 {
-            plan.file = None;
-            return self.place(&target);
+            self.count_landed(&target, 0);
+            return Ok(());
         }
         let vouched = start == Start::Staged && self.is_vouched(&target)?;
         plan.file = Some(Walked::Target {
@@ -307,87 +334,5 @@ impl Receive {
                 .unwrap_or(slot.target.size..u64::MAX);
         }
         Ok(data.start < slot.offset + u64::from(slot.length))
-    }
-
-    /// Finds a source for a chunk that is not in its place.
-    fn find_source(&self, plan: &mut Plan, slot: Slot) -> Result<(), ReceiveError> {
-        {
-            let mut ledger = lock(&self.ledger);
-            if ledger.is_awaited(&slot.id) {
-                ledger.await_chunk(&slot);
-                return Ok(());
-            }
-            if let Some((target, offset)) = ledger.recent(&slot.id) {
-                let from = From::Recent { target, offset };
-                plan.jobs.push(Job::new(slot, from));
-                return Ok(());
-            }
-        }
-        if let Some(row) = self.store.chunk(&slot.id)? {
-            let cloned = match slot.offset {
-                0 if plan.reflinks => self.reflink(plan, &slot.target, &row.extents)?,
-                _ => None,
-            };
-            plan.jobs.push(match cloned {
-                Some(target) => Job::new(Slot { target, ..slot }, From::Place),
-                None => Job::new(slot, From::Store),
-            });
-            return Ok(());
-        }
-        if lock(&self.ledger).await_chunk(&slot) {
-            plan.ready.extend(plan.runs.push(slot));
-        }
-        Ok(())
-    }
-
-    /// Makes the staging file of `target` share the blocks of another file with the same
-    /// content, where the file system can. Its bytes are then verified like any that are
-    /// found in the staging area.
-    fn reflink(
-        &self,
-        plan: &mut Plan,
-        target: &Target,
-        extents: &[Extent],
-    ) -> Result<Option<Arc<Target>>, ReceiveError> {
-        let view = self.store.view();
-        for extent in extents {
-            let Extent::File { file, offset: 0 } = extent else {
-                continue;
-            };
-            let Some(row) = view.file(*file)? else {
-                continue;
-            };
-            let Some(root) = view.root_path(row.root) else {
-                continue;
-            };
-            if row.content != target.content || row.state == FileState::Suspect {
-                continue;
-            }
-            match self.clone_file(root.as_path(), &row, target) {
-                Ok(true) => {
-                    let target = Arc::new(target.restaged());
-                    plan.file = Some(Walked::Target {
-                        target: target.clone(),
-                        vouched: false,
-                        data: 0..0,
-                    });
-                    return Ok(Some(target));
-                }
-                Ok(false) => plan.reflinks = false,
-                // The other file is gone, or on another file system: its bytes are copied.
-                Err(_) => {}
-            }
-            return Ok(None);
-        }
-        Ok(None)
-    }
-
-    fn clone_file(&self, root: &Path, row: &FileRow, target: &Target) -> io::Result<bool> {
-        let source = self.store.disk().root(root, false)?;
-        let source = source.open(Path::new(row.path.as_str()), OpenMode::Read)?;
-        if source.identity()? != row.identity {
-            return Err(io::ErrorKind::NotFound.into());
-        }
-        self.destination().root.reflink(&*source, &target.staged)
     }
 }

@@ -9,17 +9,19 @@
 use std::collections::HashSet;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
+use std::io;
 use std::path::Path;
 
 use shoal_protocol::id::{ChunkId, PageId};
-use shoal_protocol::manifest::{Content, Entry, EntryKind, SnapshotCursor, Step};
-use shoal_protocol::paged_list::{ChunkRef, Cursor, ReadError};
+use shoal_protocol::manifest::{Entry, EntryKind, SnapshotCursor, Step};
 use shoal_protocol::path::ManifestPath;
 
+use super::bytes::Stop;
 use super::judge::Verdict;
 use super::plan::{Plan, Stage, is_hole};
 use super::{Paths, Receive, ReceiveError};
-use crate::disk::OpenMode;
+use crate::disk::Root;
+use crate::store::RESERVE_BYTES;
 
 /// Room that the index and the file system itself need besides, for each entry.
 const ENTRY_ROOM_BYTES: u64 = 600;
@@ -98,7 +100,8 @@ impl Receive {
             }
         }
         self.verdict(look)?;
-        let needed = look.room.peak + self.place_known().entries * ENTRY_ROOM_BYTES;
+        let needed =
+            look.room.peak + self.place_known().entries * ENTRY_ROOM_BYTES + self.reserve()?;
         let free = self.free()?;
         if needed <= free {
             self.begin_walk(plan)?;
@@ -115,6 +118,17 @@ impl Receive {
             look.exact = true;
         }
         Ok(None)
+    }
+
+    /// Room that the store wants to keep, where it is on the same file system.
+    fn reserve(&self) -> Result<u64, ReceiveError> {
+        let destination = self.destination();
+        let device =
+            |root: &dyn Root| io::Result::Ok(root.stat(Path::new(""))?.map(|found| found.device));
+        let same = device(&*destination.root)
+            .and_then(|here| Ok(here == device(&**self.store.home())?))
+            .map_err(|e| destination.failed(Path::new(""), e))?;
+        Ok(if same { RESERVE_BYTES } else { 0 })
     }
 
     fn free(&self) -> Result<u64, ReceiveError> {
@@ -177,10 +191,11 @@ impl Receive {
         }
         let (mut verdict, found) = self.judge(&name, &entry.kind).map_err(Stop::Error)?;
         if verdict == (Verdict::Check { ours: false }) {
-            verdict = match self.holds(&name, &entry.kind)? {
-                true => Verdict::Keep,
-                false => Verdict::Edited,
+            let same = match &entry.kind {
+                EntryKind::File { size, content, .. } => self.holds(&name, *size, content)?,
+                EntryKind::Symlink { .. } | EntryKind::EmptyDirectory => false,
             };
+            verdict = if same { Verdict::Keep } else { Verdict::Edited };
         }
         let replaced = match verdict {
             Verdict::Replace => found.map_or(0, |found| found.allocated),
@@ -232,60 +247,6 @@ impl Receive {
     pub(super) fn may_remove(&self, name: &ManifestPath) -> Result<bool, ReceiveError> {
         let (verdict, _) = self.judge(name, &EntryKind::EmptyDirectory)?;
         Ok(matches!(verdict, Verdict::Free | Verdict::Replace))
-    }
-
-    /// Whether the file at `name` has exactly the bytes that the entry has.
-    fn holds(&self, name: &ManifestPath, kind: &EntryKind) -> Result<bool, Stop> {
-        let EntryKind::File { size, content, .. } = kind else {
-            return Ok(false);
-        };
-        let path = Path::new(name.as_str());
-        let failed = |e| Stop::Error(self.destination().failed(path, e));
-        let file = (self.destination().root)
-            .open(path, OpenMode::Read)
-            .map_err(failed)?;
-        let mut bytes = Vec::new();
-        let mut same = |offset: u64, chunk: &ChunkRef| {
-            bytes.resize(chunk.length as usize, 0);
-            let read = file.read_at(offset, &mut bytes).map_err(failed)?;
-            Ok(read == bytes.len() && ChunkId::of(&bytes) == chunk.id)
-        };
-        match content {
-            Content::Empty => Ok(true),
-            Content::Chunk(id) => same(
-                0,
-                &ChunkRef {
-                    id: *id,
-                    length: *size as u32,
-                },
-            ),
-            Content::List(root) => {
-                let mut cursor = Cursor::<ChunkRef>::holding(Some(*root), None, Some(*size));
-                while let Some(chunk) = cursor.next(&self.store)? {
-                    if !same(chunk.position, &chunk.item)? {
-                        return Ok(false);
-                    }
-                }
-                Ok(true)
-            }
-        }
-    }
-}
-
-/// Why the looking stops.
-enum Stop {
-    /// A page is needed.
-    Missing(PageId),
-    /// It cannot go on.
-    Error(ReceiveError),
-}
-
-impl From<ReadError<crate::StoreError>> for Stop {
-    fn from(error: ReadError<crate::StoreError>) -> Self {
-        match error {
-            ReadError::Missing(page) => Self::Missing(page),
-            error => Self::Error(error.into()),
-        }
     }
 }
 

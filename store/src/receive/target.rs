@@ -54,10 +54,12 @@ pub(crate) struct Target {
 
 /// Where the file is now.
 enum Hand {
-    /// Nowhere, or in the staging area and closed.
+    /// Not opened yet.
     Closed,
     /// In the staging area, open for writing.
     Staged(Arc<dyn DiskFile>),
+    /// In the staging area, whole, and closed until it gets its name.
+    Parked,
     /// Under its name from the start, open for reading: its bytes are being looked at.
     Standing(Arc<dyn DiskFile>),
     /// Whole, under its name, in this state.
@@ -126,7 +128,7 @@ impl Target {
     /// Whether it does not have its name yet, but lies in the staging area (or will).
     pub(crate) fn is_staged(&self) -> bool {
         match &*self.lock() {
-            Hand::Staged(_) => true,
+            Hand::Staged(_) | Hand::Parked => true,
             Hand::Closed => !matches!(self.start, Start::Standing { .. }),
             Hand::Standing(_) | Hand::Placed(_) => false,
         }
@@ -215,6 +217,21 @@ impl Target {
         Ok(())
     }
 
+    /// Closes a whole file that cannot get its name yet.
+    pub(crate) fn park(&self) {
+        let mut hand = self.lock();
+        if matches!(*hand, Hand::Staged(_)) {
+            *hand = Hand::Parked;
+        }
+    }
+
+    /// Makes a staged file survive a power cut.
+    pub(crate) fn sync(&self, root: &dyn Root) -> io::Result<()> {
+        self.open(root, true)?.sync()?;
+        self.park();
+        Ok(())
+    }
+
     /// Takes a standing file back into the staging area, because some of its bytes are
     /// wrong; the right ones will be written there.
     pub(crate) fn take_back(&self, root: &dyn Root) -> io::Result<()> {
@@ -240,6 +257,11 @@ impl Target {
                 ));
             }
             (Hand::Placed(_), _) => return root.open(self.path(), OpenMode::Read),
+            (Hand::Parked, _) => {
+                let file = root.open(&self.staged, OpenMode::Write)?;
+                *hand = Hand::Staged(file.clone());
+                return Ok(file);
+            }
             (Hand::Closed, Start::Standing { .. }) => {
                 let file = root.open(self.path(), OpenMode::Read)?;
                 *hand = Hand::Standing(file.clone());

@@ -123,16 +123,12 @@ impl Receive {
         {
             let mut ledger = lock(&self.ledger);
             let mut at = 0;
-            for index in indexes {
+            for index in indexes.clone() {
                 let slot = table.slot(index).expect("a stretch lies within its run");
-                table.done(index);
                 ledger.land(self.received(slot.clone()), Source::Received);
                 let places = ledger.take_waiting(&slot.id);
                 waiting.extend(places.into_iter().map(|slot| (slot, at)));
                 at += slot.length as usize;
-            }
-            if table.is_done() {
-                ledger.close(table);
             }
         }
         self.count_landed(&first.target, stretch.length as u64);
@@ -140,6 +136,11 @@ impl Receive {
         for (slot, at) in waiting {
             let chunk = &stretch_bytes[at..at + slot.length as usize];
             result = result.and(self.write_again(&slot, chunk));
+        }
+        // Only now is nothing left to do for this run: once it is closed the receive may end.
+        indexes.for_each(|index| table.done(index));
+        if table.is_done() {
+            lock(&self.ledger).close(table);
         }
         result
     }

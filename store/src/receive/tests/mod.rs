@@ -5,6 +5,7 @@
 
 mod audience;
 mod conflicts;
+mod crash;
 mod fresh;
 mod hostile;
 mod resume;
@@ -22,6 +23,7 @@ use shoal_protocol::path::ManifestPath;
 use shoal_protocol::snapshot::{Shape, Snapshot};
 
 use super::{Next, Receive, ReceiveError, ReceiveRequest, Received, Run};
+use crate::disk::faulty::FaultyDisk;
 use crate::disk::real::RealDisk;
 use crate::disk::{Disk, FileKind, OpenMode, Root};
 use crate::index::{AbsolutePath, AudienceId, Coverage, Origin, SnapshotRow};
@@ -37,12 +39,24 @@ pub(super) fn noise(seed: u64, length: usize) -> Vec<u8> {
 }
 
 /// What stands at a path.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(super) enum Thing {
     File(Vec<u8>),
     Program(Vec<u8>),
     Link(&'static str),
     Folder,
+}
+
+/// Without the bytes, which nobody wants to read.
+impl std::fmt::Debug for Thing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(bytes) => write!(f, "File({}, {:?})", bytes.len(), ChunkId::of(bytes)),
+            Self::Program(bytes) => write!(f, "Program({}, {:?})", bytes.len(), ChunkId::of(bytes)),
+            Self::Link(target) => write!(f, "Link({target:?})"),
+            Self::Folder => f.write_str("Folder"),
+        }
+    }
 }
 
 pub(super) type Things = BTreeMap<ManifestPath, Thing>;
@@ -162,6 +176,18 @@ impl World {
             disk,
             base,
             _dir: Some(dir),
+        }
+    }
+
+    /// On a disk in memory that fails when told to.
+    pub(super) fn on(disk: &FaultyDisk) -> Self {
+        let disk = disk.shared();
+        let base = PathBuf::from("/base");
+        Self {
+            store: open(&disk, &base),
+            disk,
+            base,
+            _dir: None,
         }
     }
 
