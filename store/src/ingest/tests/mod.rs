@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod again;
+mod crash;
 mod folder;
 mod trouble;
 
