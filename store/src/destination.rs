@@ -158,6 +158,11 @@ impl Destination {
         })
     }
 
+    /// Whether it is one file, not a folder.
+    pub(crate) fn is_lone(&self) -> bool {
+        self.lone.is_some()
+    }
+
     /// The name beneath the root that an entry of the snapshot gets.
     pub(crate) fn name(&self, entry: ManifestPath) -> ManifestPath {
         if let Some(lone) = &self.lone {

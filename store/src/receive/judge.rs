@@ -242,34 +242,46 @@ impl Receive {
         property: impl Fn(&Entry) -> bool,
     ) -> Result<bool, ReceiveError> {
         for base in bases {
-            let inside = base.inside.as_ref();
-            let path = match inside {
-                None => name.clone(),
-                Some(inside) => match ManifestPath::new(format!("{inside}/{name}")) {
-                    Ok(path) => path,
-                    Err(_) => continue,
-                },
-            };
-            let mut cursor = Cursor::<Entry>::new(base.snapshot.manifest);
-            cursor.seek_path(path);
-            let mut entry = match cursor.next(&self.store) {
-                Ok(Some(placed)) => placed.item,
-                Ok(None) | Err(ReadError::Missing(_)) => continue,
-                Err(error) => return Err(error.into()),
-            };
-            if let Some(inside) = inside {
-                let rest = entry.path.as_str().strip_prefix(inside.as_str());
-                let Some(Ok(path)) = rest.map(|r| ManifestPath::new(r.trim_start_matches('/')))
-                else {
-                    continue;
-                };
-                entry.path = path;
-            }
-            if property(&entry) {
+            if self
+                .written(base, name)?
+                .is_some_and(|entry| property(&entry))
+            {
                 return Ok(true);
             }
         }
         Ok(false)
+    }
+
+    /// The entry of an earlier snapshot that was written at `name`, or else the first one
+    /// behind it, with the path that it had beneath the destination. A lone file's name is
+    /// its destination's, whatever the artifact calls it.
+    fn written(&self, base: &Base, name: &ManifestPath) -> Result<Option<Entry>, ReceiveError> {
+        let lone = self.destination().is_lone();
+        let mut cursor = Cursor::<Entry>::new(base.snapshot.manifest);
+        match &base.inside {
+            Some(inside) if lone => cursor.seek_path(inside.clone()),
+            Some(inside) => match ManifestPath::new(format!("{inside}/{name}")) {
+                Ok(path) => cursor.seek_path(path),
+                Err(_) => return Ok(None),
+            },
+            None if lone => {}
+            None => cursor.seek_path(name.clone()),
+        }
+        let mut entry = match cursor.next(&self.store) {
+            Ok(Some(placed)) => placed.item,
+            Ok(None) | Err(ReadError::Missing(_)) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        if lone {
+            entry.path = name.clone();
+        } else if let Some(inside) = &base.inside {
+            let rest = entry.path.as_str().strip_prefix(inside.as_str());
+            let Some(Ok(path)) = rest.map(|r| ManifestPath::new(r.trim_start_matches('/'))) else {
+                return Ok(None);
+            };
+            entry.path = path;
+        }
+        Ok(Some(entry))
     }
 }
 
