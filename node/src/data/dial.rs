@@ -73,7 +73,7 @@ async fn attempt(
 ) -> io::Result<Dialled> {
     let stream = TcpStream::connect(address.as_str()).await?;
     stream.set_nodelay(true)?;
-    let distance = distance(stream.peer_addr()?.ip());
+    let distance = distance(stream.peer_addr()?.ip().to_canonical());
     let counted = Counted::new(stream, Arc::clone(traffic));
     let config = endpoint.tls().client(peer).map_err(io::Error::other)?;
     let stream = TlsStream::connect(counted, config).await?;

@@ -18,7 +18,7 @@ use shoal_protocol::wire::{ByeReason, RequestId};
 use shoal_store::receive::{Next, Receive, ReceiveError};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::{JoinSet, spawn_blocking};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::disk_writers::{DiskWriters, Job, Verdict};
@@ -138,13 +138,9 @@ async fn make_plan(
     runs: &mpsc::Sender<Result<Run, FetchError>>,
 ) -> Result<(), FetchError> {
     loop {
-        let asked = Arc::clone(receive);
-        let next = spawn_blocking(move || asked.next());
-        match next.await.expect("planning does not panic")? {
+        match look_ahead(hub, receive).await? {
             Next::Pages(wanted) => pages::fetch(hub, wanted).await?,
             Next::Run(run) => {
-                // Planning reads local files: it is progress of its own.
-                hub.progressed();
                 let run = Run {
                     id: RunId(run.id),
                     start: run.start,
@@ -156,6 +152,19 @@ async fn make_plan(
             }
             Next::Wait => go_on.notified().await,
             Next::Done => return Ok(()),
+        }
+    }
+}
+
+/// Asks the destination, which may read and hash local files before it answers: progress of
+/// its own, however long it takes.
+async fn look_ahead(hub: &Hub, receive: &Arc<Receive>) -> Result<Next, FetchError> {
+    let asked = Arc::clone(receive);
+    let mut looking = spawn_blocking(move || asked.next());
+    loop {
+        hub.progressed();
+        if let Ok(next) = timeout(Duration::from_secs(1), &mut looking).await {
+            return Ok(next.expect("planning does not panic")?);
         }
     }
 }
@@ -293,6 +302,8 @@ impl Fetcher {
         for range in verdict.bad {
             let position = range.start;
             self.hub.tell(FetchEvent::BadChunk { peer, position });
+            let why = format!("{peer}: the chunk at position {position} failed verification");
+            self.hub.failed(why);
             self.handle(Input::BadChunk { peer, range });
         }
         if let Some(error) = verdict.out_of_step

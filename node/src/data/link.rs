@@ -165,34 +165,49 @@ impl LinkWriter {
     ) -> Result<(), LinkError> {
         self.head.clear();
         write_head(&message.into(), payload.len(), &mut self.head);
-        let io = &mut self.io;
-        let write = async {
-            io.write_all(&self.head).await?;
-            io.write_all(payload).await
-        };
-        in_time(payload.len(), write).await
+        let deadline = deadline(payload.len());
+        write(&mut self.io, &self.head, deadline).await?;
+        write(&mut self.io, payload, deadline).await
     }
 
     /// Sends what was taken.
     pub async fn flush(&mut self) -> Result<(), LinkError> {
-        in_time(0, self.io.flush()).await
+        in_time(self.io.flush()).await
     }
 
     /// Says that nothing more comes.
     pub async fn close(&mut self) -> Result<(), LinkError> {
-        in_time(0, self.io.shutdown()).await
+        in_time(self.io.shutdown()).await
     }
 }
 
-async fn in_time(
-    bytes: usize,
-    write: impl Future<Output = io::Result<()>>,
+/// Writes all of `bytes`: by `deadline`, and never stuck for longer than a frame may pause.
+async fn write(
+    io: &mut (impl AsyncWrite + Unpin),
+    mut bytes: &[u8],
+    deadline: Instant,
 ) -> Result<(), LinkError> {
-    timeout_at(deadline(bytes), write)
-        .await
-        .map_err(|_| LinkError::TooSlow("takes no bytes"))??;
+    while !bytes.is_empty() {
+        let pause = (Instant::now() + FRAME_PAUSE).min(deadline);
+        let count = timeout_at(pause, io.write(bytes))
+            .await
+            .map_err(|_| LinkError::TooSlow(TAKES_NOTHING))??;
+        if count == 0 {
+            return Err(io::Error::from(io::ErrorKind::WriteZero).into());
+        }
+        bytes = &bytes[count..];
+    }
     Ok(())
 }
+
+async fn in_time(write: impl Future<Output = io::Result<()>>) -> Result<(), LinkError> {
+    timeout(FRAME_PAUSE, write)
+        .await
+        .map_err(|_| LinkError::TooSlow(TAKES_NOTHING))??;
+    Ok(())
+}
+
+const TAKES_NOTHING: &str = "it takes no bytes";
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -274,8 +289,10 @@ mod tests {
     async fn a_peer_that_takes_nothing_is_given_up() {
         let (mut link, _full) = pair();
         let bytes = vec![0; 1 << 20];
+        let began = Instant::now();
         let error = link.writer.send(run_data(1 << 20), &bytes).await;
         assert!(matches!(error, Err(LinkError::TooSlow(_))));
+        assert_eq!(began.elapsed(), FRAME_PAUSE);
     }
 
     #[tokio::test]

@@ -175,7 +175,7 @@ impl Listener {
         }
         self.desk.tasks.close();
         // What has not ended by then ends with the process.
-        let _ = tokio::time::timeout(GOODBYE, self.desk.tasks.wait()).await;
+        let _ = tokio::time::timeout(GOODBYE * 2, self.desk.tasks.wait()).await;
     }
 }
 
@@ -226,7 +226,7 @@ async fn accept(socket: TcpListener, desk: Arc<Desk>) {
         };
         match accepted {
             Ok((stream, address)) => {
-                let place = desk.strangers.enter(address.ip());
+                let place = desk.strangers.enter(address.ip().to_canonical());
                 let task = attend(stream, address, place, Arc::clone(&desk));
                 desk.tasks.spawn(task);
             }

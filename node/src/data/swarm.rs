@@ -219,6 +219,11 @@ impl Hub {
         *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
+    /// Something went wrong that may be why nothing comes.
+    pub(crate) fn failed(&self, why: String) {
+        self.table().last_failure = Some(why);
+    }
+
     /// Ends when there was no progress for as long as one was ready to wait, or when the
     /// swarm is to stop; says how.
     pub(crate) async fn out_of_patience(&self) -> FetchError {
