@@ -10,7 +10,6 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use shoal_node::api::{Client, ConnectMode, Event, Events, Progress, What};
 use shoal_node::config::{Config, Loaded, default_home};
-
 use shoal_protocol::access::ticket::Ticket;
 
 use crate::args::Global;
@@ -132,13 +131,16 @@ pub fn inside(what: &str, path: Option<&str>) -> String {
     }
 }
 
-/// What a thing is called in a sentence. Tickets are secrets and are never shown, only the
-/// name that stands in them.
+/// The name that stands in a ticket. Nothing else of a ticket is ever shown: it is a secret.
+pub fn named(text: &str) -> Option<String> {
+    let ticket = Ticket::from_text(text.trim()).ok()?;
+    ticket.name().map(format::name)
+}
+
+/// What a thing is called in a sentence.
 pub fn subject(text: &str) -> String {
     if text.trim_start().starts_with("shoal1") {
-        let ticket = Ticket::from_text(text.trim()).ok();
-        let name = ticket.as_ref().and_then(Ticket::name);
-        return name.map_or_else(|| "what the ticket names".to_owned(), format::name);
+        return named(text).unwrap_or_else(|| "what the ticket names".to_owned());
     }
     let trimmed = text.trim_end_matches('/');
     let last = match trimmed

@@ -1,13 +1,13 @@
 //! `shoal get`: an artifact comes to its place.
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use shoal_node::api::{GetRequest, Got, What};
 
 use crate::error::{Code, Failure};
-use crate::session::{Context, Session, subject};
+use crate::session::{Context, Session, named, subject};
 use crate::ui::{format, out};
 use crate::values;
 
@@ -99,11 +99,12 @@ async fn get(args: &Args, what: What, session: &mut Session) -> Result<Code, Fai
     }
 }
 
-/// What the display calls it: by its name, or by the place it goes to.
-fn title(what: &What, dest: Option<&std::path::Path>) -> String {
-    match dest.and_then(|dest| dest.file_name()) {
-        Some(name) => format::name(&name.to_string_lossy()),
-        None => subject(&what.text),
+/// What the display calls it: by its name, else by the place it goes to.
+fn title(what: &What, dest: Option<&Path>) -> String {
+    match (named(&what.text), dest.and_then(Path::file_name)) {
+        (Some(name), _) => name,
+        (None, Some(place)) => format::name(&place.to_string_lossy()),
+        (None, None) => subject(&what.text),
     }
 }
 

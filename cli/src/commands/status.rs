@@ -6,6 +6,7 @@ use shoal_node::api::{Activity, Phase, Risk, ShareInfo, Status};
 
 use crate::error::{Code, Failure};
 use crate::session::Context;
+use crate::ui::progress::waiting;
 use crate::ui::table::{Align, Table};
 use crate::ui::{format, out};
 
@@ -137,7 +138,7 @@ fn activity(activity: &Activity) -> String {
         (_, None) => format::bytes(at.bytes_done),
     };
     let waiting = match &at.waiting_for {
-        Some(reason) => format!(", {}", format::name(reason)),
+        Some(what) => format!(", {}", waiting(what)),
         None => String::new(),
     };
     format!(
@@ -200,7 +201,7 @@ mod tests {
                 phase: Phase::Transferring,
                 bytes_done: 210_000_000,
                 bytes_total: Some(512_000_000),
-                waiting_for: Some("waiting for 10.0.0.7:4747".to_owned()),
+                waiting_for: Some("10.0.0.7:4747".to_owned()),
                 ..Progress::default()
             },
         };

@@ -116,10 +116,10 @@ impl Report {
     }
 }
 
-/// `shoal1af4c2k…`: enough to recognise a ticket by, not enough to use it.
+/// `shoal1af4c…7ykq`: enough to tell tickets apart, not enough to use one.
 pub fn short_ticket(ticket: &str) -> String {
-    match ticket.get(..14) {
-        Some(short) if ticket.len() > 14 => format!("{short}…"),
+    match (ticket.get(..10), ticket.len().checked_sub(4)) {
+        (Some(head), Some(at)) if at > 10 => format!("{head}…{}", &ticket[at..]),
         _ => ticket.to_owned(),
     }
 }
@@ -144,19 +144,18 @@ mod tests {
                 row("B gets it", Some(321_000_000), 0.5),
             ],
         };
-        assert_eq!(
-            report.table(),
-            "  step            moved   time      rate\n  \
-               A shares      nothing  0.3 s    1 GB/s\n  \
-               B gets it  321 of 320 MB  0.5 s  640 MB/s\n"
-                .replace(
-                    "  step            moved   time      rate",
-                    "  step               moved   time      rate"
-                )
-                .replace(
-                    "  A shares      nothing  0.3 s",
-                    "  A shares         nothing  0.3 s"
-                )
-        );
+        let lines = [
+            "  step               moved   time      rate",
+            "  A shares         nothing  0.3 s    1 GB/s",
+            "  B gets it  321 of 320 MB  0.5 s  640 MB/s",
+            "",
+        ];
+        assert_eq!(report.table(), lines.join("\n"));
+    }
+
+    #[test]
+    fn a_ticket_is_shown_by_its_ends() {
+        assert_eq!(short_ticket("shoal1af4cxxxxxxxxxx7ykq"), "shoal1af4c…7ykq");
+        assert_eq!(short_ticket("shoal1af4c"), "shoal1af4c");
     }
 }

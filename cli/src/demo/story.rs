@@ -44,13 +44,13 @@ pub async fn tell(
     report.chapter("A leaves; B serves what it fetched")?;
     report.command("A", "^C")?;
     stage.stop(sharer).await;
-    report.command("B", &format!("shoal share {name}"))?;
-    let reshared: Shared = b.ask(&["share", name]).await?;
+    report.command("B", &format!("shoal share {}", dotted(name)))?;
+    let reshared: Shared = b.ask(&["share", &dotted(name)]).await?;
     report.result(&short_ticket(&reshared.ticket))?;
 
     report.chapter("C fetches it from B, is killed midway, and goes on")?;
     killed(report, &c, &reshared.ticket, name).await?;
-    get(report, &c, &reshared.ticket, name, "C gets it from B").await?;
+    get(report, &c, &reshared.ticket, name, "C gets the rest from B").await?;
     compare(report, &a, &b, name).await?;
     compare(report, &a, &c, name).await?;
 
@@ -144,7 +144,7 @@ async fn share(
     name: &str,
     step: &str,
 ) -> Result<(Shared, Option<u32>), Failure> {
-    report.command(node.name(), &format!("shoal share {name}"))?;
+    report.command(node.name(), &format!("shoal share {}", dotted(name)))?;
     let begun = Instant::now();
     let (shared, id): (Shared, _) = node.start(stage, &["share", &dotted(name)]).await?;
     let time = begun.elapsed();
@@ -170,6 +170,10 @@ async fn get(
         .await?;
     let time = begun.elapsed();
     let moved = format::bytes_of(got.wire_in, got.bytes);
+    if got.bytes_reused > 0 {
+        let here = format::bytes(got.bytes_reused);
+        report.result(&format!("{here} of it were here already"))?;
+    }
     report.result(&format!("moved {moved} in {}", format::elapsed(time)))?;
     report.measured(step, Some(got.wire_in), got.bytes, time)
 }

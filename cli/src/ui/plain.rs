@@ -11,18 +11,11 @@ use crate::ui::progress::{Meter, STALL};
 #[derive(Debug, Default)]
 pub struct Plain {
     stalled: bool,
-    resumed: bool,
 }
 
 impl Plain {
     /// The line that is due now, if one is.
     pub fn due(&mut self, meter: &Meter, now: Instant) -> Option<String> {
-        if !self.resumed
-            && let Some(resumed) = meter.resumed()
-        {
-            self.resumed = true;
-            return Some(format!("{}: {resumed}", meter.title()));
-        }
         if meter.still(now) < STALL {
             self.stalled = false;
             return None;
@@ -57,7 +50,7 @@ mod tests {
         let mut plain = Plain::default();
         meter.update(at(1), progress(1, None));
         assert_eq!(plain.due(&meter, at(10)), None);
-        meter.update(at(11), progress(1, Some("waiting for 10.0.0.7:4747")));
+        meter.update(at(11), progress(1, Some("10.0.0.7:4747")));
         let first = plain.due(&meter, at(11));
         assert_eq!(
             first.as_deref(),
@@ -70,23 +63,5 @@ mod tests {
             plain.due(&meter, at(71)).is_some(),
             "a second stall is news"
         );
-    }
-
-    #[test]
-    fn resuming_is_said_once() {
-        let start = Instant::now();
-        let mut meter = Meter::new("getting x", start);
-        let mut plain = Plain::default();
-        let progress = Progress {
-            bytes_total: Some(100),
-            resumed_at: Some(61),
-            ..Progress::default()
-        };
-        meter.update(start, progress);
-        assert_eq!(
-            plain.due(&meter, start).as_deref(),
-            Some("getting x: resuming at 61 %")
-        );
-        assert_eq!(plain.due(&meter, start), None);
     }
 }

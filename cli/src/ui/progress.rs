@@ -144,30 +144,20 @@ impl Meter {
         if at.peers > 0 {
             parts.push(format::counted(u64::from(at.peers), "peer"));
         }
-        if let Some(resumed) = self.resumed() {
-            parts.push(resumed);
-        }
         let still = self.still(now);
-        match &at.waiting_for {
-            Some(reason) => parts.push(format!("{} ({})", format::name(reason), seconds(still))),
-            None if still >= QUIET => parts.push(format!("nothing moved for {}", seconds(still))),
-            None => {}
+        let long = (still >= QUIET).then(|| format!(" ({})", seconds(still)));
+        match (&at.waiting_for, long) {
+            (Some(what), long) => parts.push(waiting(what) + &long.unwrap_or_default()),
+            (None, Some(_)) => parts.push(format!("nothing moved for {}", seconds(still))),
+            (None, None) => {}
         }
         parts.join(" · ")
-    }
-
-    /// `resuming at 61 %`, where an earlier attempt left something.
-    pub fn resumed(&self) -> Option<String> {
-        let at = &self.latest;
-        let resumed = at.resumed_at.filter(|bytes| *bytes > 0)?;
-        let total = at.bytes_total.filter(|total| *total > 0)?;
-        Some(format!("resuming at {}", format::percent(resumed, total)))
     }
 
     /// What to say about a stall.
     pub fn stall(&self, now: Instant) -> String {
         let reason = match &self.latest.waiting_for {
-            Some(reason) => format::name(reason),
+            Some(what) => waiting(what),
             None => format!("still {}", phase_word(self.latest.phase)),
         };
         format!(
@@ -187,6 +177,11 @@ fn mark(progress: &Progress) -> u64 {
 
 fn seconds(duration: Duration) -> String {
     format::coarse(duration.as_secs())
+}
+
+/// `waiting for an answer from 10.0.0.7:4747`.
+pub fn waiting(what: &str) -> String {
+    format!("waiting for {}", format::name(what))
 }
 
 fn phase_word(phase: Phase) -> &'static str {
@@ -259,15 +254,14 @@ mod tests {
         let mut meter = Meter::new("getting x", start);
         meter.update(start, transferring(5));
         let waiting = Progress {
-            waiting_for: Some("waiting for 10.0.0.7:4747".to_owned()),
-            resumed_at: Some(312_320_000),
+            waiting_for: Some("10.0.0.7:4747".to_owned()),
             ..transferring(5)
         };
         let now = start + Duration::from_secs(12);
         meter.update(now, waiting);
         assert_eq!(
             meter.circumstances(now),
-            "transferring · 3 of 3,112 files · 2 peers · resuming at 61 % · waiting for 10.0.0.7:4747 (12 s)"
+            "transferring · 3 of 3,112 files · 2 peers · waiting for 10.0.0.7:4747 (12 s)"
         );
         assert_eq!(meter.still(now), Duration::from_secs(12));
         assert_eq!(
