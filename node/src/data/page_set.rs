@@ -26,10 +26,13 @@ impl PageSource for StorePages<'_> {
     }
 }
 
+/// A snapshot and the pages of it that were found so far.
+type PageSet = (SnapshotId, Arc<Mutex<HashSet<PageId>>>);
+
 /// The pages of the snapshots that were asked for last. Blocking.
 #[derive(Default)]
 pub(crate) struct PageSets {
-    sets: Mutex<Vec<(SnapshotId, Arc<Mutex<HashSet<PageId>>>)>>,
+    sets: Mutex<Vec<PageSet>>,
 }
 
 impl PageSets {

@@ -311,15 +311,13 @@ impl Visitor {
             let server = &self.house.server;
             match message {
                 Message::Present(present) => self.present_again(&present),
-                Message::RunRequest(asked) => {
-                    if self.open_request(asked.request, asked.ranges.total_bytes()) {
-                        server.ask(self, asked);
-                    }
+                Message::RunRequest(asked)
+                    if self.open_request(asked.request, asked.ranges.total_bytes()) =>
+                {
+                    server.ask(self, asked);
                 }
-                Message::PageRequest(asked) => {
-                    if self.open_request(asked.request, 0) {
-                        tokio::spawn(Arc::clone(server).send_pages(Arc::clone(self), asked));
-                    }
+                Message::PageRequest(asked) if self.open_request(asked.request, 0) => {
+                    tokio::spawn(Arc::clone(server).send_pages(Arc::clone(self), asked));
                 }
                 Message::Cancel(cancel) => server.cancel(self, cancel.request),
                 Message::HaveRequest(asked) => self.tell_offer(&asked).await,

@@ -70,7 +70,7 @@ fn a_rotten_chunk_is_found_no_longer_offered_and_repaired() {
     let health = &report.snapshots[0];
     assert_eq!(report.damaged.total, 1);
     assert_eq!(health.bytes_gone, u64::from(chunk.length));
-    assert_eq!(health.missing, [range.clone()]);
+    assert_eq!(health.missing, std::slice::from_ref(&range));
     assert_eq!(health.gone.named[0].as_str(), "b");
     let row = world
         .store

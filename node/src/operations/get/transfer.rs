@@ -89,7 +89,7 @@ impl Work<'_> {
         let receive = Arc::new(self.open(snapshot, dest).await?);
 
         self.transfer.progress(|p| p.phase = Phase::Transferring);
-        if swarm.is_none() && !self.from_this_disk(&receive).await? {
+        if swarm.is_none() && !self.filled_locally(&receive).await? {
             // Files that held the bytes have changed since.
             let ticket = self
                 .plan
@@ -186,7 +186,7 @@ impl Work<'_> {
     }
 
     /// Fills the destination from what is here; whether that was all of it.
-    async fn from_this_disk(&self, receive: &Arc<Receive>) -> Result<bool, ApiError> {
+    async fn filled_locally(&self, receive: &Arc<Receive>) -> Result<bool, ApiError> {
         let (filling, cancelled) = (Arc::clone(receive), self.transfer.cancelled.clone());
         let fill = blocking(move || fill(&filling, &cancelled));
         self.watch(fill, receive, None).await
@@ -319,21 +319,19 @@ fn shape(source: &Source) -> Result<Shape, ApiError> {
     Ok(if is_it { Shape::File } else { Shape::Folder })
 }
 
-/// Asks what comes next until nothing does, or something is not here: then `false`.
+/// Fills the destination from this disk; `false` if something is not here.
 fn fill(receive: &Receive, cancelled: &CancellationToken) -> Result<bool, ApiError> {
-    loop {
-        if cancelled.is_cancelled() {
-            receive.checkpoint()?;
-            return Err(ApiError::interrupted());
+    if cancelled.is_cancelled() {
+        receive.checkpoint()?;
+        return Err(ApiError::interrupted());
+    }
+    match receive.next()? {
+        Next::Done => Ok(true),
+        Next::Run(run) => {
+            receive.give_back(run.id);
+            Ok(false)
         }
-        match receive.next()? {
-            Next::Done => return Ok(true),
-            Next::Run(run) => {
-                receive.give_back(run.id);
-                return Ok(false);
-            }
-            Next::Pages(_) | Next::Wait => return Ok(false),
-        }
+        Next::Pages(_) | Next::Wait => Ok(false),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::check::VerifyScope;
 use crate::disk::faulty::FaultyDisk;
-use crate::disk::{Disk, OpenMode, Root};
+use crate::disk::{OpenMode, Root};
 use crate::testing::{cut_everywhere, open as open_faulty};
 
 /// A snapshot that must be there, with the files that it was made from.

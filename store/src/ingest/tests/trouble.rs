@@ -7,8 +7,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::*;
+use crate::disk::OpenMode;
 use crate::disk::faulty::FaultyDisk;
-use crate::disk::{Disk, OpenMode};
 use crate::progress::{Note, Progress};
 
 const MODES: [AddMode; 2] = [AddMode::Keep, AddMode::InPlace];
@@ -150,7 +150,7 @@ fn unreadable_files_and_folders_are_all_named() {
         return;
     }
     let world = World::new();
-    let closed = std::fs::Permissions::from_mode(0);
+    let closed = std::fs::Permissions::from_mode(0o000);
     for name in ["a", "d/b"] {
         world.write(name, "secret");
         std::fs::set_permissions(world.path(name), closed.clone()).unwrap();
