@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use shoal_protocol::manifest::{Entry, EntryKind, SnapshotCursor, Step, SymlinkTarget};
@@ -23,6 +24,7 @@ impl Receive {
     /// See [`Receive::finish`].
     pub(super) fn finish_all(&self, sync: bool) -> Result<Received, ReceiveError> {
         let plan = lock(&self.plan);
+        let _writers_are_done = self.writing.write().unwrap_or_else(PoisonError::into_inner);
         self.check_whole(&plan)?;
         let mut received = Received::default();
         self.remove_leavers(&mut received)?;

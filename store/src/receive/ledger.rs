@@ -126,11 +126,15 @@ impl Ledger {
         self.runs.values().find(|table| table.run.id == id)
     }
 
+    /// Whether a run is still outstanding.
+    pub(crate) fn is_outstanding(&self, table: &RunTable) -> bool {
+        let at_its_place = self.runs.get(&table.run.start);
+        at_its_place.is_some_and(|found| found.run.id == table.run.id)
+    }
+
     /// Takes a run off the outstanding ones.
     pub(crate) fn close(&mut self, table: &RunTable) {
-        let outstanding =
-            (self.runs.get(&table.run.start)).is_some_and(|t| t.run.id == table.run.id);
-        if outstanding {
+        if self.is_outstanding(table) {
             self.runs.remove(&table.run.start);
             self.bytes -= table.run.end - table.run.start;
             self.chunks -= table.slots().count();

@@ -34,7 +34,7 @@ mod write;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use shoal_protocol::have::RangeSet;
 use shoal_protocol::id::{PageId, SnapshotId};
@@ -153,6 +153,8 @@ pub struct Receive {
     place: OnceLock<Place>,
     plan: Mutex<Plan>,
     ledger: Mutex<Ledger>,
+    /// Held shared by whoever writes, and alone by whoever finishes.
+    writing: RwLock<()>,
     /// Held while the index learns what has landed, so that it learns in order.
     recording: Mutex<()>,
     moved_aside: AtomicU64,

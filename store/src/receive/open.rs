@@ -6,7 +6,7 @@
 use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Mutex, OnceLock, RwLock};
 
 use shoal_protocol::have::RangeSet;
 use shoal_protocol::id::PageId;
@@ -54,6 +54,7 @@ impl Store {
             place: OnceLock::new(),
             plan: Mutex::new(Plan::new(SnapshotCursor::new(&row.snapshot))),
             ledger: Mutex::new(Ledger::default()),
+            writing: RwLock::new(()),
             recording: Mutex::new(()),
             moved_aside: AtomicU64::new(0),
             begun: AtomicBool::new(false),

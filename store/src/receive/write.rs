@@ -4,7 +4,7 @@
 //! writing of neighbouring chunks in one call, straight from the caller's buffer. Refuses:
 //! bytes that were not asked for, and parts of chunks.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use shoal_protocol::id::ChunkId;
 
@@ -26,6 +26,7 @@ struct Stretch {
 impl Receive {
     /// See [`Receive::write`].
     pub(super) fn write_at(&self, position: u64, bytes: &[u8]) -> Result<(), ReceiveError> {
+        let _finishing_waits = self.writing.read().unwrap_or_else(PoisonError::into_inner);
         let mut at = 0;
         while at < bytes.len() {
             let here = position + at as u64;
@@ -73,7 +74,7 @@ impl Receive {
             };
             if table.claim(index) {
                 if ChunkId::of(chunk) != slot.id {
-                    table.unclaim(index);
+                    self.release(table, index);
                     result = Err(ReceiveError::Mismatch {
                         position: slot.position,
                         chunk: slot.id,
@@ -82,7 +83,7 @@ impl Receive {
                 }
                 if !stretch.continues(table, index) {
                     if let Err(error) = self.write_stretch(table, &stretch, bytes) {
-                        table.unclaim(index);
+                        self.release(table, index);
                         return Err(error);
                     }
                     stretch = Stretch {
@@ -116,7 +117,7 @@ impl Receive {
         let stretch_bytes = &bytes[stretch.at..stretch.at + stretch.length];
         let indexes = stretch.first..stretch.first + stretch.count;
         if let Err(e) = first.target.write(root, first.offset, stretch_bytes) {
-            indexes.for_each(|index| table.unclaim(index));
+            indexes.for_each(|index| self.release(table, index));
             return Err(self.failed(&first.target, e));
         }
         let mut waiting: Vec<(Slot, usize)> = Vec::new();
@@ -143,6 +144,16 @@ impl Receive {
             lock(&self.ledger).close(table);
         }
         result
+    }
+
+    /// Gives back a claimed slot whose bytes did not come. If its run was given back in the
+    /// meantime, nobody waits for it there any more.
+    fn release(&self, table: &RunTable, index: usize) {
+        table.unclaim(index);
+        let mut ledger = lock(&self.ledger);
+        if !ledger.is_outstanding(table) && table.claim(index) {
+            ledger.ask_again(table.slot(index).cloned());
+        }
     }
 
     /// Writes a chunk that came to a further place where it belongs.
