@@ -14,12 +14,18 @@ use crate::store::StoreOptions;
 const LOCK: &str = "lock";
 const DIRECTORIES: [&str; 3] = ["packs", "files", "tmp"];
 
+/// A store's directory that no other process has open.
+pub(crate) struct Home {
+    pub(crate) root: Arc<dyn Root>,
+    pub(crate) lock: Box<dyn DiskLock>,
+}
+
 /// Opens and locks the directory at `home`, made if it is not there.
 pub(crate) fn claim(
     disk: &dyn Disk,
     home: &Path,
     options: &StoreOptions,
-) -> Result<(Arc<dyn Root>, Box<dyn DiskLock>), OpenError> {
+) -> Result<Home, OpenError> {
     let io = || StoreError::io(home);
     let root = disk.root(home, true).map_err(io())?;
     if let Some(kind) = root.file_system().map_err(io())?.network {
@@ -36,7 +42,7 @@ pub(crate) fn claim(
             holder,
         })?;
     furnish(&*root).map_err(io())?;
-    Ok((root, lock))
+    Ok(Home { root, lock })
 }
 
 /// Makes the directories in it. A power cut may have come between making and syncing them,

@@ -121,7 +121,12 @@ impl Inner {
         }
     }
 
-    fn root_of(&self, view: &View, id: RootId) -> Result<Option<Arc<dyn Root>>, StoreError> {
+    /// The root with this short name, open; nothing if there is no such directory.
+    pub(crate) fn root_of(
+        &self,
+        view: &View,
+        id: RootId,
+    ) -> Result<Option<Arc<dyn Root>>, StoreError> {
         if id == RootId::HOME {
             return Ok(Some(self.home.clone()));
         }

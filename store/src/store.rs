@@ -13,7 +13,7 @@ use shoal_protocol::paged_list::PageSource;
 use crate::batch::Batch;
 use crate::disk::{Disk, DiskLock, Root};
 use crate::error::{OpenError, StoreError};
-use crate::home::claim;
+use crate::home::{Home, claim};
 use crate::index::{Changes, ChunkRow, FORMAT, Index, IndexError, SyncNote, View};
 use crate::lease::Leases;
 use crate::open_files::OpenFiles;
@@ -82,12 +82,12 @@ impl Store {
         home: &Path,
         options: StoreOptions,
     ) -> Result<Store, OpenError> {
-        let (root, lock) = claim(&*disk, home, &options)?;
+        let Home { root, lock } = claim(&*disk, home, &options)?;
         // The first pack is made after the index has its name, so one without the other
         // means that the index was lost.
         let has_packs = !PackFiles::numbers(&*root)?.is_empty();
         let index = if Index::exists(&*root)? {
-            Index::open(&*root, options.index_cache_bytes)
+            Index::open(&*root, options.index_cache_bytes, disk.boot())
                 .map_err(|error| open_error(error, home))?
         } else if has_packs {
             return Err(OpenError::DamagedIndex {
@@ -95,7 +95,7 @@ impl Store {
                 why: "it is missing".to_owned(),
             });
         } else {
-            let index = Index::create(&*root, options.index_cache_bytes)?;
+            let index = Index::create(&*root, options.index_cache_bytes, disk.boot())?;
             Index::name(&*root)?;
             index
         };
@@ -133,10 +133,10 @@ impl Store {
         })
     }
 
-    /// Makes everything survive a power cut and lets go of the store. Clones must be gone;
-    /// those that are not keep it open until they are dropped.
+    /// Makes every commit survive a power cut and lets go of the store. Files that are
+    /// unsynced stay so, since that may take long: see [`Self::sync_unsynced`]. Clones must be
+    /// gone; those that are not keep the store open until they are dropped.
     pub fn close(self) -> Result<(), StoreError> {
-        self.sync_unsynced()?;
         if self.inner.index.has_volatile_commits() {
             self.inner.commit_note(SyncNote::None)?;
         }
@@ -199,18 +199,25 @@ impl Store {
     /// Makes everything that is [`Unsynced`](crate::index::FileState::Unsynced) survive a
     /// power cut, and trusted. Waits for the disk.
     pub fn sync_unsynced(&self) -> Result<(), StoreError> {
-        let Some(epoch) = self.inner.index.open_epoch() else {
-            return Ok(());
-        };
         // Every row of this epoch that a commit has written had its bytes written before.
         // Rows that come while the disk syncs may not have: they get the next epoch.
-        self.inner.index.end_epoch(epoch);
-        for (_, path) in self.view().roots() {
-            match self.inner.disk.root(path.as_path(), false) {
-                Ok(root) => root.sync_all().map_err(StoreError::io(&path))?,
-                // Nothing is left to be synced of a directory that has gone.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(StoreError::io(&path)(error)),
+        let Some((epoch, roots)) = self.inner.index.end_epoch() else {
+            return Ok(());
+        };
+        let view = self.view();
+        let mut synced = Vec::new();
+        for root in roots {
+            // Nothing is left to be synced of a directory that has gone.
+            let Some(root) = self.inner.root_of(&view, root)? else {
+                continue;
+            };
+            let found = root
+                .stat(Path::new(""))
+                .map_err(StoreError::io(root.path()))?;
+            let device = found.map(|found| found.device);
+            if !synced.contains(&device) {
+                root.sync_all().map_err(StoreError::io(root.path()))?;
+                synced.push(device);
             }
         }
         self.inner.commit_note(SyncNote::Synced(epoch))

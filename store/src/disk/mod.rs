@@ -28,6 +28,11 @@ pub trait Disk: Send + Sync + 'static {
     /// Opens the directory at an absolute `path`; with `create`, makes it (and its parents)
     /// first.
     fn root(&self, path: &Path, create: bool) -> io::Result<Arc<dyn Root>>;
+    /// Which run of the machine this is, if that can be told: as long as it is the same,
+    /// nothing that was written has been lost to a power cut, synced or not.
+    fn boot(&self) -> Option<String> {
+        None
+    }
 }
 
 /// What kind of thing a name stands for.
@@ -182,7 +187,8 @@ pub trait DiskFile: Send + Sync {
     fn next_data(&self, offset: u64) -> io::Result<Option<std::ops::Range<u64>>>;
     /// Makes the bytes and the length survive a power cut.
     fn sync(&self) -> io::Result<()>;
-    /// Starts writing a range to the medium without waiting for it: a hint.
+    /// Starts writing a range to the medium without waiting for it: a hint, for bytes that are
+    /// not read again soon, because the system may then forget those that are written.
     fn start_writeback(&self, range: std::ops::Range<u64>);
     /// The descriptor, where there is one: for reflinks.
     fn descriptor(&self) -> Option<std::os::fd::BorrowedFd<'_>>;

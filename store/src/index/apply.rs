@@ -124,10 +124,7 @@ fn apply_files(
         let state = match row.state {
             FileState::Trusted => StoredState::Synced,
             FileState::Suspect => StoredState::Suspect,
-            FileState::Unsynced => {
-                epochs.used = epochs.current();
-                StoredState::WrittenIn(epochs.used)
-            }
+            FileState::Unsynced => StoredState::WrittenIn(epochs.note(row.root)),
         };
         let key = compact::file_key(row.root, row.path.as_str());
         let bytes = compact::file_bytes(row, state);

@@ -3,7 +3,7 @@
 //! Owns: the database, its format number, the current view. Refuses: the order of bytes
 //! and rows; that is [`Batch`](crate::Batch)'s.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -17,7 +17,7 @@ use super::names::Names;
 use super::sync::Epochs;
 use super::tables::{self, MetaKey};
 use super::view::{View, decode_row};
-use super::{AbsolutePath, Changes, FileId};
+use super::{AbsolutePath, Changes, FileId, RootId};
 use crate::disk::{OpenMode, Root};
 use crate::error::StoreError;
 
@@ -83,7 +83,11 @@ impl Index {
 
     /// Makes an empty index, which takes the place of whatever is there once it is
     /// [named](Self::name). The directory `tmp` exists.
-    pub(crate) fn create(home: &dyn Root, cache_bytes: usize) -> Result<Self, StoreError> {
+    pub(crate) fn create(
+        home: &dyn Root,
+        cache_bytes: usize,
+        boot: Option<String>,
+    ) -> Result<Self, StoreError> {
         let name = Path::new(NEW_NAME);
         if home.stat(name).map_err(StoreError::io(name))?.is_some() {
             home.remove_file(name).map_err(StoreError::io(name))?;
@@ -102,7 +106,7 @@ impl Index {
             meta.insert(MetaKey::FORMAT, FORMAT.to_le_bytes().as_slice())?;
         }
         transaction.commit()?;
-        Self::load(database)
+        Self::load(database, boot)
     }
 
     /// Gives a new index its name, once what it holds is durable.
@@ -113,7 +117,11 @@ impl Index {
     }
 
     /// Opens the index that is there, in the state of its last durable commit.
-    pub(crate) fn open(home: &dyn Root, cache_bytes: usize) -> Result<Self, IndexError> {
+    pub(crate) fn open(
+        home: &dyn Root,
+        cache_bytes: usize,
+        boot: Option<String>,
+    ) -> Result<Self, IndexError> {
         let file = home
             .open(Path::new(NAME), OpenMode::Write)
             .map_err(StoreError::io(NAME))?;
@@ -140,10 +148,10 @@ impl Index {
             Some(_) => {}
         }
         drop(reading);
-        Ok(Self::load(database)?)
+        Ok(Self::load(database, boot)?)
     }
 
-    fn load(database: Database) -> Result<Self, StoreError> {
+    fn load(database: Database, boot: Option<String>) -> Result<Self, StoreError> {
         let reading = database.begin_read()?;
         let mut roots = Vec::new();
         for row in reading.open_table(tables::ROOTS)?.range::<u32>(..)? {
@@ -164,9 +172,10 @@ impl Index {
             .and_then(|bytes| bytes.try_into().ok().map(u64::from_le_bytes))
             .unwrap_or(1);
         let epochs = match tables::meta(&reading, MetaKey::EPOCHS)? {
-            Some(bytes) => decode_row::<Epochs>("meta", &bytes)?.after_stop(),
+            Some(bytes) => decode_row::<Epochs>("meta", &bytes)?,
             None => Epochs::default(),
         };
+        let epochs = epochs.reopened(boot);
         let names = Arc::new(Names::new(roots, audiences));
         let view = View::new(&reading, names.clone(), epochs.clone())?;
         let packs = view.packs()?.into_iter().collect();
@@ -199,15 +208,13 @@ impl Index {
             .clone()
     }
 
-    /// The epoch that unsynced rows are written in now, if any has been.
-    pub(crate) fn open_epoch(&self) -> Option<u32> {
-        let epochs = &self.writing().epochs;
-        epochs.is_open().then_some(epochs.used)
-    }
-
-    /// Lets unsynced rows from now on be written in an epoch behind this one.
-    pub(crate) fn end_epoch(&self, epoch: u32) {
-        self.writing().epochs.end(epoch);
+    /// The epoch that unsynced rows were last written in, with the roots of the files in
+    /// it and before it; nothing if all are synced. Rows from now on belong to the next.
+    pub(crate) fn end_epoch(&self) -> Option<(u32, BTreeSet<RootId>)> {
+        let epochs = &mut self.writing().epochs;
+        let used = epochs.is_open().then_some(epochs.used)?;
+        epochs.end(used);
+        Some((used, epochs.roots(used)))
     }
 
     /// Whether there are commits that a power cut would undo.

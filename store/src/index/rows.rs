@@ -87,12 +87,11 @@ pub enum FileState {
     /// Read and hashed, and safe on the medium (a power cut leaves them as they are).
     Trusted,
     /// Hashed, but not yet known to be on the medium. [`Store::sync_unsynced`] makes it
-    /// trusted; an unclean stop makes it suspect.
+    /// trusted; a restart of the machine before that makes it suspect.
     ///
     /// [`Store::sync_unsynced`]: crate::Store::sync_unsynced
     Unsynced,
-    /// Unsynced when the store was not closed properly: must be hashed before anything
-    /// relies on it.
+    /// Unsynced when the machine stopped: must be hashed before anything relies on it.
     Suspect,
 }
 

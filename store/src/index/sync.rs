@@ -2,14 +2,15 @@
 //!
 //! Owns: epochs. A file row that is written while its bytes are not yet synced carries the
 //! current epoch; a sync ends the epoch, and with one small row makes all its files trusted;
-//! an unclean stop makes the files of the epochs that were not synced suspect, without
-//! touching their rows. Refuses: to sync anything itself.
+//! a restart of the machine makes the files of the epochs that were not synced suspect,
+//! without touching their rows. (When only the process stops, what it had written stays.) Refuses: to sync anything itself.
 
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use bincode::{Decode, Encode};
 
-use super::rows::FileState;
+use super::rows::{FileState, RootId};
 
 /// How a file row says whether its bytes are on the medium.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,12 +45,29 @@ pub(crate) struct Epochs {
     ended: u32,
     /// Epochs that ended without a sync.
     suspect: Vec<(u32, u32)>,
+    /// The roots beneath which files were written in epochs that are not synced.
+    roots: BTreeSet<(u32, u32)>,
+    /// The run of the machine in which `used` was written.
+    boot: Option<String>,
 }
 
 impl Epochs {
     /// The epoch that a row written now belongs to.
     pub(crate) fn current(&self) -> u32 {
         self.used.max(self.synced.max(self.ended) + 1)
+    }
+
+    /// Notes that a file beneath `root` is written, unsynced; gives its epoch.
+    pub(crate) fn note(&mut self, root: RootId) -> u32 {
+        self.used = self.current();
+        self.roots.insert((self.used, root.0));
+        self.used
+    }
+
+    /// The roots that must be synced to end all epochs up to `epoch`.
+    pub(crate) fn roots(&self, epoch: u32) -> BTreeSet<RootId> {
+        let until = self.roots.range(..=(epoch, u32::MAX));
+        until.map(|(_, root)| RootId(*root)).collect()
     }
 
     /// Whether some epoch awaits its sync.
@@ -79,22 +97,28 @@ impl Epochs {
 
     /// What is known once everything up to `epoch` has been synced.
     pub(crate) fn after_sync(&self, epoch: u32) -> Self {
-        Self {
-            synced: self.synced.max(epoch),
-            ..self.clone()
-        }
+        let mut after = self.clone();
+        after.synced = self.synced.max(epoch);
+        after.roots = self.roots.clone().split_off(&(epoch + 1, 0));
+        after
     }
 
-    /// What is known after a stop: open epochs are lost.
-    pub(crate) fn after_stop(&self) -> Self {
-        let mut after = self.clone();
-        if self.is_open() {
+    /// What is known when the index is opened again, in a run of the machine. If it is
+    /// another one, or cannot be told, open epochs are lost.
+    pub(crate) fn reopened(&self, boot: Option<String>) -> Self {
+        let same = boot.is_some() && boot == self.boot;
+        let mut after = Self {
+            boot,
+            ..self.clone()
+        };
+        if self.is_open() && !same {
             let first = self.synced + 1;
             match after.suspect.last_mut() {
                 Some((_, last)) if *last + 1 == first => *last = self.used,
                 _ => after.suspect.push((first, self.used)),
             }
             after.synced = self.used;
+            after.roots.clear();
         }
         after
     }
@@ -105,36 +129,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stop_makes_only_unsynced_epochs_suspect() {
-        let mut epochs = Epochs::default();
-        let first = epochs.current();
-        epochs.used = first;
-        assert_eq!(
-            epochs.judge(StoredState::WrittenIn(first)),
-            FileState::Unsynced
-        );
-        let mut ended = epochs.clone();
-        ended.end(first);
-        assert!(ended.current() > first && ended.is_open());
-        let mut epochs = epochs.after_sync(first);
-        assert_eq!(
-            epochs.judge(StoredState::WrittenIn(first)),
-            FileState::Trusted
-        );
-        let second = epochs.current();
+    fn a_restart_makes_only_unsynced_epochs_suspect() {
+        let boot = |name: &str| Some(name.to_owned());
+        let mut epochs = Epochs::default().reopened(boot("one"));
+        let first = epochs.note(RootId(7));
+        let judge = |epochs: &Epochs, epoch| epochs.judge(StoredState::WrittenIn(epoch));
+        assert_eq!(judge(&epochs, first), FileState::Unsynced);
+        epochs.end(first);
+        assert!(epochs.is_open());
+        let second = epochs.note(RootId(8));
         assert!(second > first);
-        epochs.used = second;
-        let epochs = epochs.after_stop();
-        assert_eq!(
-            epochs.judge(StoredState::WrittenIn(first)),
-            FileState::Trusted
-        );
-        assert_eq!(
-            epochs.judge(StoredState::WrittenIn(second)),
-            FileState::Suspect
-        );
-        assert_eq!(epochs.after_stop(), epochs);
-        assert!(epochs.current() > second);
+        assert_eq!(epochs.roots(first), BTreeSet::from([RootId(7)]));
+        let epochs = epochs.after_sync(first);
+        assert_eq!(epochs.roots(second), BTreeSet::from([RootId(8)]));
+        assert_eq!(judge(&epochs, first), FileState::Trusted);
+        let same = epochs.reopened(boot("one"));
+        assert_eq!(judge(&same, second), FileState::Unsynced);
+        for other in [boot("two"), None] {
+            let other = epochs.reopened(other);
+            assert_eq!(judge(&other, first), FileState::Trusted);
+            assert_eq!(judge(&other, second), FileState::Suspect);
+            assert!(other.current() > second);
+        }
+        let unknown = epochs.reopened(None);
+        assert_eq!(unknown.reopened(None), unknown);
         assert_eq!(epochs.judge(StoredState::Synced), FileState::Trusted);
         assert_eq!(epochs.judge(StoredState::Suspect), FileState::Suspect);
     }

@@ -53,7 +53,7 @@ struct State {
     /// For each batch that is open, the first pack that it may have written to.
     floors: Vec<u32>,
     failures: u64,
-    last_failure: Option<StoreError>,
+    last_failure: Option<(u32, std::io::ErrorKind, String)>,
     /// A sync failed: what the disk holds is not known any more.
     lost: Option<String>,
 }
@@ -131,11 +131,15 @@ impl Packs {
         self.state().failures
     }
 
-    /// What the last write that failed said; it is told once, then in words only.
+    /// What the last write that failed said.
     pub(crate) fn last_failure(&self) -> StoreError {
-        let mut state = self.state();
-        let failure = state.last_failure.take();
-        failure.unwrap_or_else(|| StoreError::Poisoned("see the first message".to_owned()))
+        match &self.state().last_failure {
+            Some((number, kind, text)) => {
+                let error = std::io::Error::new(*kind, text.clone());
+                StoreError::io(PackFiles::name(*number))(error)
+            }
+            None => StoreError::Poisoned("a write to a pack".to_owned()),
+        }
     }
 
     /// Appends a record; gives the place of its bytes.
@@ -371,8 +375,7 @@ impl Packs {
             // What lies behind the gap cannot be scanned, so nothing more goes there.
             state.abandon(write.number);
             state.failures += 1;
-            let copy = std::io::Error::new(error.kind(), error.to_string());
-            state.last_failure = Some(StoreError::io(PackFiles::name(write.number))(copy));
+            state.last_failure = Some((write.number, error.kind(), error.to_string()));
             StoreError::io(PackFiles::name(write.number))(error)
         })
     }

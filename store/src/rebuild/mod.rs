@@ -24,7 +24,7 @@ use self::record::RowRecord;
 use self::visit::{Piece, visit};
 use crate::disk::{Disk, OpenMode};
 use crate::error::{OpenError, StoreError};
-use crate::home::claim;
+use crate::home::{Home, claim};
 use crate::index::{
     AudienceId, Changes, Coverage, Extent, FileClass, FileRow, FileState, Index, RootId,
     SnapshotRow, SyncNote,
@@ -61,8 +61,8 @@ impl Store {
         home: &Path,
         options: StoreOptions,
     ) -> Result<(Store, Rebuilt), OpenError> {
-        let (root, lock) = claim(&*disk, home, &options)?;
-        let index = Index::create(&*root, options.index_cache_bytes)?;
+        let Home { root, lock } = claim(&*disk, home, &options)?;
+        let index = Index::create(&*root, options.index_cache_bytes, disk.boot())?;
         let mut found = Rebuilt::default();
         let mut owned = OwnedFiles::new();
         let files = PackFiles::new(root.clone());

@@ -248,6 +248,10 @@ impl Disk for FaultyDisk {
         drop(power);
         Ok(Arc::new(FaultyRoot::new(self.clone(), path, directory)))
     }
+
+    fn boot(&self) -> Option<String> {
+        Some(self.power().world.cuts.to_string())
+    }
 }
 
 #[cfg(test)]

@@ -57,6 +57,8 @@ pub(super) struct World {
     /// Bytes that may be written in all.
     pub(super) room: Option<u64>,
     pub(super) locked: HashSet<Number>,
+    /// How many power cuts there have been.
+    pub(super) cuts: u64,
 }
 
 impl World {
@@ -70,6 +72,7 @@ impl World {
             name_changes: Vec::new(),
             room: None,
             locked: HashSet::new(),
+            cuts: 0,
         };
         world.make(Thing::Directory(Names::new()));
         world
@@ -250,6 +253,7 @@ impl World {
             durable: BTreeMap::new(),
             name_changes: Vec::new(),
             locked: HashSet::new(),
+            cuts: self.cuts + 1,
             ..self.clone()
         };
         let mut reached = vec![TOP];

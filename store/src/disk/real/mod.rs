@@ -55,6 +55,12 @@ impl Disk for RealDisk {
             beneath: Beneath::new(fd),
         }))
     }
+
+    #[cfg(target_os = "linux")]
+    fn boot(&self) -> Option<String> {
+        let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+        Some(id.trim().to_owned()).filter(|id| !id.is_empty())
+    }
 }
 
 /// Makes a directory and its parents, and makes those that are new survive a power cut.
