@@ -9,28 +9,22 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
 
-use shoal_protocol::fetch::{DropReason, Fetch, FetchConfig, Input, Output, Run, RunId, State};
+use shoal_protocol::fetch::{DropReason, Fetch, FetchConfig, Input, Output, Run, State};
 use shoal_protocol::have::RangeSet;
 use shoal_protocol::peer::PeerKey;
 use shoal_protocol::wire::{ByeReason, RequestId};
-use shoal_store::receive::{Next, Receive, ReceiveError};
-use tokio::sync::{Notify, mpsc};
-use tokio::task::{JoinSet, spawn_blocking};
-use tokio::time::{Instant, sleep_until, timeout};
-use tokio_util::task::AbortOnDropHandle;
+use shoal_store::receive::{Receive, ReceiveError};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
 
+use super::checkpoints::Checkpoints;
 use super::disk_writers::{DiskWriters, Job, Verdict};
+use super::hub::Hub;
+use super::plan::Plan;
 use super::session::{RunReplies, RunReply, Session};
-use super::swarm::Hub;
-use super::{FetchError, FetchEvent, pages};
+use super::{FetchError, FetchEvent};
 
-/// What came is recorded so often, and after so many bytes.
-const CHECKPOINT_EVERY: Duration = Duration::from_secs(5);
-const CHECKPOINT_BYTES: u64 = 256 << 20;
-/// Runs that are planned and not yet handed to the machine.
-const PLANNED_MAX: usize = 16;
 /// Fewer bytes than this are no sign of progress.
 const HEARD_BYTES_MIN: u64 = 16 << 10;
 
@@ -102,71 +96,6 @@ pub(crate) async fn fetch(hub: &Arc<Hub>, receive: Arc<Receive>) -> Result<(), F
         Err(_) => checkpoints.last().await,
     };
     ended.and(recorded.map_err(FetchError::from))
-}
-
-/// The task that asks the destination what it needs.
-struct Plan {
-    runs: mpsc::Receiver<Result<Run, FetchError>>,
-    /// A run is done, so that more may be handed out.
-    go_on: Arc<Notify>,
-    _task: AbortOnDropHandle<()>,
-}
-
-impl Plan {
-    fn begin(hub: &Arc<Hub>, receive: &Arc<Receive>) -> Self {
-        let (sender, runs) = mpsc::channel(PLANNED_MAX);
-        let go_on = Arc::new(Notify::new());
-        let (hub, receive, wake) = (Arc::clone(hub), Arc::clone(receive), Arc::clone(&go_on));
-        let task = tokio::spawn(async move {
-            if let Err(error) = make_plan(&hub, &receive, &wake, &sender).await {
-                // Whoever is not there any more does not want to know.
-                let _ = sender.send(Err(error)).await;
-            }
-        });
-        Self {
-            runs,
-            go_on,
-            _task: AbortOnDropHandle::new(task),
-        }
-    }
-}
-
-async fn make_plan(
-    hub: &Arc<Hub>,
-    receive: &Arc<Receive>,
-    go_on: &Notify,
-    runs: &mpsc::Sender<Result<Run, FetchError>>,
-) -> Result<(), FetchError> {
-    loop {
-        match look_ahead(hub, receive).await? {
-            Next::Pages(wanted) => pages::fetch(hub, wanted).await?,
-            Next::Run(run) => {
-                let run = Run {
-                    id: RunId(run.id),
-                    start: run.start,
-                    end: run.end,
-                };
-                if runs.send(Ok(run)).await.is_err() {
-                    return Ok(());
-                }
-            }
-            Next::Wait => go_on.notified().await,
-            Next::Done => return Ok(()),
-        }
-    }
-}
-
-/// Asks the destination, which may read and hash local files before it answers: progress of
-/// its own, however long it takes.
-async fn look_ahead(hub: &Hub, receive: &Arc<Receive>) -> Result<Next, FetchError> {
-    let asked = Arc::clone(receive);
-    let mut looking = spawn_blocking(move || asked.next());
-    loop {
-        hub.progressed();
-        if let Ok(next) = timeout(Duration::from_secs(1), &mut looking).await {
-            return Ok(next.expect("planning does not panic")?);
-        }
-    }
 }
 
 /// The fetch machine and what it is fed from.
@@ -416,64 +345,5 @@ impl Fetcher {
         for known in self.sessions.values() {
             known.session.cancel_all_runs();
         }
-    }
-}
-
-/// Records what came, every now and then, beside the fetch.
-struct Checkpoints {
-    receive: Arc<Receive>,
-    last: Instant,
-    running: JoinSet<Result<(), ReceiveError>>,
-}
-
-impl Checkpoints {
-    fn new(receive: &Arc<Receive>) -> Self {
-        Self {
-            receive: Arc::clone(receive),
-            last: Instant::now(),
-            running: JoinSet::new(),
-        }
-    }
-
-    /// Gives what came of the one that runs; nothing when it is time for the next.
-    async fn next(&mut self, bytes: u64) -> Option<Result<(), ReceiveError>> {
-        if !self.running.is_empty() {
-            return Some(self.done().await);
-        }
-        match bytes {
-            0 => std::future::pending().await,
-            1..CHECKPOINT_BYTES => sleep_until(self.last + CHECKPOINT_EVERY).await,
-            _ => {}
-        }
-        None
-    }
-
-    fn begin(&mut self) {
-        self.last = Instant::now();
-        let receive = Arc::clone(&self.receive);
-        self.running.spawn_blocking(move || receive.checkpoint());
-    }
-
-    /// Ends when the one that was begun is written.
-    async fn done(&mut self) -> Result<(), ReceiveError> {
-        match self.running.join_next().await {
-            Some(done) => done.expect("recording does not panic"),
-            None => std::future::pending().await,
-        }
-    }
-
-    /// Waits for one that was begun.
-    async fn wait(&mut self) -> Result<(), ReceiveError> {
-        match self.running.is_empty() {
-            true => Ok(()),
-            false => self.done().await,
-        }
-    }
-
-    /// Writes one more, the last.
-    async fn last(&mut self) -> Result<(), ReceiveError> {
-        self.wait().await?;
-        self.begin();
-        self.done().await
     }
 }

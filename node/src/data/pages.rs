@@ -12,8 +12,8 @@ use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
 use super::FetchError;
+use super::hub::Hub;
 use super::session::Session;
-use super::swarm::Hub;
 
 /// Pages that are asked for at once: about a frame's worth.
 const BATCH: usize = 64;

@@ -21,9 +21,9 @@ use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
+use super::hub::Hub;
 use super::page_set::StorePages;
 use super::session::{RunReply, Session};
-use super::swarm::Hub;
 use super::{FetchError, FetchEvent, pages};
 
 /// The first window is a few chunks, so that the first byte comes soon; later ones double.

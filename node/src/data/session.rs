@@ -1,11 +1,9 @@
 //! One connection that we made to somebody who serves a snapshot.
 //!
-//! Owns: asking to be let in, the requests that are open, and the check that nothing comes
-//! that was not asked for. Refuses: deciding what to ask for, and verifying chunks, which
-//! happens where they are written; pages are verified here, since they are small.
+//! Owns: asking to be let in, and the requests that are open. Refuses: deciding what to ask
+//! for, and reading, which is the other half's ([`listening`](super::listening)).
 
 use std::collections::{HashMap, HashSet};
-use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -21,8 +19,8 @@ use shoal_protocol::peer::PeerKey;
 use shoal_protocol::snapshot::Snapshot;
 use shoal_protocol::wire::limits::{BUSY_RETRY_MS_MAX, REQUEST_PAGES_MAX};
 use shoal_protocol::wire::{
-    Bye, ByeReason, Cancel, Codec, Codecs, HaveRequest, Kind, Message, Outcome, PageCodec,
-    PageRequest, Pages, Pong, Present, Refused, RefusedReason, RequestId, RunData, RunRequest,
+    Admitted, Bye, ByeReason, Cancel, Codecs, HaveRequest, Kind, Message, Outcome, PageRequest,
+    Present, Refused, RefusedReason, RequestId, RunRequest,
 };
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -31,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use super::buffers::{Buffer, BufferPool};
 use super::dial::Dialled;
 use super::link::{Link, LinkError, LinkReader};
+use super::listening::Listening;
 use super::outbox::Outbox;
 use super::swarm::Access;
 use super::traffic::Traffic;
@@ -93,15 +92,16 @@ pub(crate) struct Session {
     pub(crate) round_trip: Duration,
     pub(crate) traffic: Arc<Traffic>,
     pub(crate) closing: CancellationToken,
-    offered: Mutex<RangeSet>,
-    outbox: Outbox,
+    pub(super) offered: Mutex<RangeSet>,
+    pub(super) outbox: Outbox,
     next: AtomicU64,
     open: Mutex<HashMap<RequestId, Open>>,
     /// Why the source is not worth another attempt.
-    dropped: Mutex<Option<String>>,
+    pub(super) dropped: Mutex<Option<String>>,
 }
 
-enum Open {
+/// A request that is open.
+pub(super) enum Open {
     Run {
         tag: RequestId,
         left: RangeSet,
@@ -111,14 +111,6 @@ enum Open {
         left: HashSet<PageId>,
         replies: PageReplies,
     },
-}
-
-/// The half of a session that reads.
-pub(crate) struct Listening {
-    session: Arc<Session>,
-    reader: LinkReader,
-    buffers: BufferPool,
-    offers_changed: Box<dyn Fn() + Send + Sync>,
 }
 
 impl Session {
@@ -312,7 +304,7 @@ impl Session {
         RequestId(self.next.fetch_add(1, Ordering::Relaxed))
     }
 
-    fn requests(&self) -> std::sync::MutexGuard<'_, HashMap<RequestId, Open>> {
+    pub(super) fn requests(&self) -> std::sync::MutexGuard<'_, HashMap<RequestId, Open>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -323,7 +315,8 @@ impl Session {
         }
     }
 
-    fn lose_all(&self) {
+    /// Tells all who wait that nothing comes.
+    pub(super) fn lose_all(&self) {
         for (_, open) in self.requests().drain() {
             if let Open::Run { tag, replies, .. } = open {
                 // Nobody may be waiting any more.
@@ -333,9 +326,7 @@ impl Session {
     }
 }
 
-async fn hear_verdict(
-    reader: &mut LinkReader,
-) -> Result<shoal_protocol::wire::Admitted, SessionError> {
+async fn hear_verdict(reader: &mut LinkReader) -> Result<Admitted, SessionError> {
     let expected = |kind| {
         matches!(
             kind,
@@ -352,7 +343,7 @@ async fn hear_verdict(
     }
 }
 
-fn refusal(refused: Refused) -> SessionError {
+pub(super) fn refusal(refused: Refused) -> SessionError {
     match refused.reason {
         RefusedReason::NotPermitted => {
             SessionError::Refused("it does not honour this ticket (any more)".to_owned())
@@ -367,7 +358,7 @@ fn refusal(refused: Refused) -> SessionError {
     }
 }
 
-fn farewell(bye: &Bye) -> SessionError {
+pub(super) fn farewell(bye: &Bye) -> SessionError {
     let why = match bye.reason {
         ByeReason::Revoked => return SessionError::Refused("the ticket ended".to_owned()),
         ByeReason::NotAdmitted => "it did not let us in",
@@ -383,157 +374,6 @@ fn farewell(bye: &Bye) -> SessionError {
     })
 }
 
-fn retry_in(retry_ms: u32) -> Duration {
+pub(super) fn retry_in(retry_ms: u32) -> Duration {
     Duration::from_millis(u64::from(retry_ms.min(BUSY_RETRY_MS_MAX)))
-}
-
-impl Listening {
-    /// Reads until the session ends; says why it did.
-    pub(crate) async fn run(mut self) -> SessionError {
-        let closing = self.session.closing.clone();
-        let ended = tokio::select! {
-            ended = self.read() => ended,
-            () = closing.cancelled() => SessionError::Lost("connection closed".to_owned()),
-        };
-        let dropped = {
-            let dropped = &self.session.dropped;
-            dropped
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take()
-        };
-        let ended = dropped.map_or(ended, SessionError::Misbehaved);
-        if let SessionError::Misbehaved(why) = &ended {
-            self.session.leave(ByeReason::Protocol, why);
-        }
-        closing.cancel();
-        self.session.lose_all();
-        ended
-    }
-
-    async fn read(&mut self) -> SessionError {
-        loop {
-            if let Err(error) = self.read_one().await {
-                return error;
-            }
-        }
-    }
-
-    async fn read_one(&mut self) -> Result<(), SessionError> {
-        let expected = |kind| {
-            !matches!(
-                kind,
-                Kind::Hello
-                    | Kind::Present
-                    | Kind::PageRequest
-                    | Kind::RunRequest
-                    | Kind::Cancel
-                    | Kind::Locate
-                    | Kind::HaveRequest
-            )
-        };
-        let (message, length) = self.reader.message(expected).await?;
-        match message {
-            Message::RunData(data) => self.take_data(&data, length).await?,
-            Message::Pages(pages) => self.take_pages(&pages, length).await?,
-            Message::RunEnd(end) => self.close(end.request, RunReply::Ended(end.outcome)),
-            Message::Busy(busy) => {
-                self.close(busy.request, RunReply::Busy(retry_in(busy.retry_ms)));
-            }
-            Message::Have(have) => {
-                let told = self.take_ranges(length).await?;
-                self.offer(have.snapshot, |offered| *offered = told);
-            }
-            Message::HaveUpdate(update) => {
-                let told = self.take_ranges(length).await?;
-                self.offer(update.snapshot, |offered| *offered = offered.union(&told));
-            }
-            Message::Ping(ping) => self.session.outbox.mention(Pong { token: ping.token }),
-            Message::Refused(refused) => return Err(refusal(refused)),
-            Message::Bye(bye) => return Err(farewell(&bye)),
-            _ => {}
-        }
-        Ok(())
-    }
-
-    /// Takes bytes of a run, if they were asked for.
-    async fn take_data(&mut self, data: &RunData, length: usize) -> Result<(), SessionError> {
-        if data.codec != Codec::Raw {
-            return Err(misbehaved("it compressed what was to come as it is"));
-        }
-        let range = data.range();
-        self.expect_range(data.request, &range)?;
-        let mut bytes = self.buffers.take(length).await;
-        self.reader.payload(&mut bytes).await?;
-        let open = self.session.requests();
-        if let Some(Open::Run { tag, replies, .. }) = open.get(&data.request) {
-            let position = data.position;
-            // Nobody may be waiting any more.
-            let _ = replies.send((self.session.peer, *tag, RunReply::Data { position, bytes }));
-        }
-        Ok(())
-    }
-
-    fn expect_range(&self, request: RequestId, range: &Range<u64>) -> Result<(), SessionError> {
-        match self.session.requests().get_mut(&request) {
-            Some(Open::Run { left, .. }) if left.contains_range(range.clone()) => {
-                left.remove(range.clone());
-                Ok(())
-            }
-            _ => Err(misbehaved("it sent what was not asked for")),
-        }
-    }
-
-    async fn take_pages(&mut self, pages: &Pages, length: usize) -> Result<(), SessionError> {
-        let mut payload = vec![0; length];
-        self.reader.payload(&mut payload).await?;
-        let mut open = self.session.requests();
-        let Some(Open::Pages { left, replies }) = open.get_mut(&pages.request) else {
-            return Err(misbehaved("it sent pages that were not asked for"));
-        };
-        for (head, bytes) in pages.split(&payload) {
-            if head.codec != PageCodec::Raw {
-                return Err(misbehaved("it compressed what was to come as it is"));
-            }
-            if !left.remove(&head.page) {
-                return Err(misbehaved("it sent pages that were not asked for"));
-            }
-            if PageId::of(bytes) != head.page {
-                return Err(misbehaved(
-                    "it sent a page with other bytes than its id says",
-                ));
-            }
-            // Nobody may be waiting any more.
-            let _ = replies.send((head.page, bytes.to_vec()));
-        }
-        if pages.last {
-            open.remove(&pages.request);
-        }
-        Ok(())
-    }
-
-    async fn take_ranges(&mut self, length: usize) -> Result<RangeSet, SessionError> {
-        let mut payload = vec![0; length];
-        self.reader.payload(&mut payload).await?;
-        RangeSet::from_bytes(&payload).map_err(|error| misbehaved(&error.to_string()))
-    }
-
-    fn offer(&self, snapshot: shoal_protocol::id::SnapshotId, change: impl FnOnce(&mut RangeSet)) {
-        if snapshot == self.session.snapshot.id() {
-            let offered = &self.session.offered;
-            change(&mut offered.lock().unwrap_or_else(PoisonError::into_inner));
-            (self.offers_changed)();
-        }
-    }
-
-    fn close(&self, request: RequestId, reply: RunReply) {
-        if let Some(Open::Run { tag, replies, .. }) = self.session.requests().remove(&request) {
-            // Nobody may be waiting any more.
-            let _ = replies.send((self.session.peer, tag, reply));
-        }
-    }
-}
-
-fn misbehaved(why: &str) -> SessionError {
-    SessionError::Misbehaved(why.to_owned())
 }

@@ -1,12 +1,11 @@
 //! The connections to those who serve one snapshot, and what can be had through them.
 //!
 //! Owns: one task for each source, which connects, and connects again after a while when
-//! the source is lost; the time since anything useful came. Refuses: deciding what to ask
+//! the source is lost. Refuses: deciding what to ask
 //! of whom ([`fetch`](super::fetch), [`pages`](super::pages), [`remote`](super::remote)).
 
-use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,24 +13,21 @@ use futures::future::BoxFuture;
 use libp2p_identity::ed25519;
 use shoal_protocol::access::{HolderSecret, Scope, SignedGrant, Source, Ticket};
 use shoal_protocol::id::{PageId, SnapshotId};
-use shoal_protocol::peer::PeerKey;
 use shoal_protocol::snapshot::Snapshot;
 use shoal_protocol::wire::ByeReason;
 use shoal_store::receive::Receive;
-use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep};
+use tokio::sync::mpsc;
+use tokio::time::sleep;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::buffers::BufferPool;
 use super::dial::dial;
+use super::hub::{GivenUp, Hub};
 use super::link::LinkError;
-use super::session::{Listening, Session, SessionError};
+use super::listening::Listening;
+use super::session::{Session, SessionError};
 use super::{Endpoint, FetchError, FetchEvent, Traffic, fetch, pages, remote};
 use crate::identity::Identity;
 
-/// Frames between the socket and the disk: with the one that is being read, what is on its
-/// way is bounded by 8 MiB.
-const BUFFERS: usize = 8;
 /// How long to wait before a source is tried again; doubles up to the second.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
@@ -102,29 +98,14 @@ impl Swarm {
         options: SwarmOptions,
         events: impl Fn(FetchEvent) + Send + Sync + 'static,
     ) -> Self {
-        let leaving = options.cancelled.child_token();
-        let hub = Arc::new(Hub {
-            endpoint: endpoint.clone(),
-            traffic: endpoint.traffic().part(),
-            buffers: BufferPool::new(BUFFERS),
-            events: Box::new(events),
-            timeout: options.timeout,
-            leaving: leaving.clone(),
-            table: Mutex::new(Table {
-                trying: access.sources.len(),
-                ..Table::default()
-            }),
-            changed: watch::Sender::new(0),
-            progress: Mutex::new(Instant::now()),
-            access,
-        });
+        let hub = Arc::new(Hub::new(endpoint, access, &options, Box::new(events)));
         for source in hub.access.sources.clone() {
             let hub = Arc::clone(&hub);
             tokio::spawn(async move { keep_connected(&hub, source).await });
         }
         Self {
+            _leave: hub.leaving.clone().drop_guard(),
             hub,
-            _leave: leaving.drop_guard(),
         }
     }
 
@@ -162,152 +143,6 @@ impl Swarm {
     /// What its sockets moved so far.
     pub fn traffic(&self) -> &Arc<Traffic> {
         &self.hub.traffic
-    }
-}
-
-/// What the tasks of a swarm share.
-pub(crate) struct Hub {
-    pub(crate) endpoint: Endpoint,
-    access: Access,
-    pub(crate) traffic: Arc<Traffic>,
-    buffers: BufferPool,
-    events: Box<dyn Fn(FetchEvent) + Send + Sync>,
-    timeout: Option<Duration>,
-    pub(crate) leaving: CancellationToken,
-    table: Mutex<Table>,
-    changed: watch::Sender<u64>,
-    progress: Mutex<Instant>,
-}
-
-#[derive(Default)]
-struct Table {
-    sessions: HashMap<PeerKey, Arc<Session>>,
-    /// Sources that are connected or will be tried again.
-    trying: usize,
-    /// Why the last source that is not was given up.
-    given_up: Option<GivenUp>,
-    last_failure: Option<String>,
-}
-
-/// Why a source is not tried again.
-#[derive(Clone)]
-enum GivenUp {
-    Refused(String),
-    Misbehaved { peer: PeerKey, why: String },
-}
-
-impl From<GivenUp> for FetchError {
-    fn from(given_up: GivenUp) -> Self {
-        match given_up {
-            GivenUp::Refused(why) => Self::NotPermitted(why),
-            GivenUp::Misbehaved { peer, why } => Self::Misbehaved { peer, why },
-        }
-    }
-}
-
-impl Hub {
-    pub(crate) fn snapshot_id(&self) -> SnapshotId {
-        self.access.snapshot()
-    }
-
-    pub(crate) fn tell(&self, event: FetchEvent) {
-        (self.events)(event);
-    }
-
-    /// Something useful came.
-    pub(crate) fn progressed(&self) {
-        *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-    }
-
-    /// Something went wrong that may be why nothing comes.
-    pub(crate) fn failed(&self, why: String) {
-        self.table().last_failure = Some(why);
-    }
-
-    /// Ends when there was no progress for as long as one was ready to wait, or when the
-    /// swarm is to stop; says how.
-    pub(crate) async fn out_of_patience(&self) -> FetchError {
-        loop {
-            let since = *self.progress.lock().unwrap_or_else(PoisonError::into_inner);
-            let wait = async {
-                match self.timeout {
-                    Some(timeout) => tokio::time::sleep_until(since + timeout).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                () = wait => {}
-                () = self.leaving.cancelled() => return FetchError::Cancelled,
-            }
-            let now = *self.progress.lock().unwrap_or_else(PoisonError::into_inner);
-            if now == since {
-                let waited = self.timeout.unwrap_or_default();
-                let why = self.table().last_failure.clone();
-                let why = why.unwrap_or_else(|| "no source sends anything".to_owned());
-                return FetchError::TimedOut { waited, why };
-            }
-        }
-    }
-
-    /// The sessions that are open now.
-    pub(crate) fn sessions(&self) -> HashMap<PeerKey, Arc<Session>> {
-        self.table().sessions.clone()
-    }
-
-    /// Tells of every change to sessions and their offers.
-    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
-        let mut changes = self.changed.subscribe();
-        changes.mark_changed();
-        changes
-    }
-
-    /// Why no source is left, if none is.
-    pub(crate) fn hopeless(&self) -> Option<FetchError> {
-        let table = self.table();
-        if table.trying > 0 {
-            return None;
-        }
-        let given_up = table.given_up.clone();
-        Some(given_up.map_or(FetchError::NoSource, FetchError::from))
-    }
-
-    /// Whether some source is not connected now and will be tried again.
-    pub(crate) fn expects_more(&self) -> bool {
-        let table = self.table();
-        table.trying > table.sessions.len()
-    }
-
-    pub(crate) async fn snapshot(&self) -> Result<Snapshot, FetchError> {
-        Ok(self.any_session().await?.snapshot)
-    }
-
-    /// Some session, as soon as there is one.
-    pub(crate) async fn any_session(&self) -> Result<Arc<Session>, FetchError> {
-        let mut changes = self.changes();
-        let found = async {
-            loop {
-                if let Some(session) = self.table().sessions.values().next() {
-                    return Ok(Arc::clone(session));
-                }
-                if let Some(why) = self.hopeless() {
-                    return Err(why);
-                }
-                changes.changed().await.expect("the hub has the sender");
-            }
-        };
-        tokio::select! {
-            found = found => found,
-            error = self.out_of_patience() => Err(error),
-        }
-    }
-
-    fn table(&self) -> std::sync::MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn change(&self, change: impl FnOnce(&mut Table)) {
-        change(&mut self.table());
-        self.changed.send_modify(|version| *version += 1);
     }
 }
 

@@ -1,0 +1,194 @@
+//! What the tasks of a swarm share: who is connected, and how long nothing came.
+//!
+//! Owns: the table of sessions, the measure of patience. Refuses: connecting
+//! ([`swarm`](super::swarm)).
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use shoal_protocol::id::SnapshotId;
+use shoal_protocol::peer::PeerKey;
+use shoal_protocol::snapshot::Snapshot;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::buffers::BufferPool;
+use super::session::Session;
+use super::swarm::{Access, SwarmOptions};
+use super::{Endpoint, FetchError, FetchEvent, Traffic};
+
+/// Frames between the socket and the disk, which bounds what is on its way to 8 MiB.
+const BUFFERS: usize = 8;
+
+/// What the tasks of a swarm share.
+pub(crate) struct Hub {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) access: Access,
+    pub(crate) traffic: Arc<Traffic>,
+    pub(crate) buffers: BufferPool,
+    events: Box<dyn Fn(FetchEvent) + Send + Sync>,
+    timeout: Option<Duration>,
+    pub(crate) leaving: CancellationToken,
+    table: Mutex<Table>,
+    pub(crate) changed: watch::Sender<u64>,
+    progress: Mutex<Instant>,
+}
+
+#[derive(Default)]
+pub(crate) struct Table {
+    pub(crate) sessions: HashMap<PeerKey, Arc<Session>>,
+    /// Sources that are connected or will be tried again.
+    pub(crate) trying: usize,
+    /// Why the last source that is not was given up.
+    pub(crate) given_up: Option<GivenUp>,
+    pub(crate) last_failure: Option<String>,
+}
+
+/// Why a source is not tried again.
+#[derive(Clone)]
+pub(crate) enum GivenUp {
+    Refused(String),
+    Misbehaved { peer: PeerKey, why: String },
+}
+
+impl From<GivenUp> for FetchError {
+    fn from(given_up: GivenUp) -> Self {
+        match given_up {
+            GivenUp::Refused(why) => Self::NotPermitted(why),
+            GivenUp::Misbehaved { peer, why } => Self::Misbehaved { peer, why },
+        }
+    }
+}
+
+impl Hub {
+    /// A hub without sessions.
+    pub(crate) fn new(
+        endpoint: &Endpoint,
+        access: Access,
+        options: &SwarmOptions,
+        events: Box<dyn Fn(FetchEvent) + Send + Sync>,
+    ) -> Self {
+        Self {
+            endpoint: endpoint.clone(),
+            traffic: endpoint.traffic().part(),
+            buffers: BufferPool::new(BUFFERS),
+            events,
+            timeout: options.timeout,
+            leaving: options.cancelled.child_token(),
+            table: Mutex::new(Table {
+                trying: access.sources.len(),
+                ..Table::default()
+            }),
+            changed: watch::Sender::new(0),
+            progress: Mutex::new(Instant::now()),
+            access,
+        }
+    }
+
+    pub(crate) fn snapshot_id(&self) -> SnapshotId {
+        self.access.snapshot()
+    }
+
+    pub(crate) fn tell(&self, event: FetchEvent) {
+        (self.events)(event);
+    }
+
+    /// Something useful came.
+    pub(crate) fn progressed(&self) {
+        *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// Something went wrong that may be why nothing comes.
+    pub(crate) fn failed(&self, why: String) {
+        self.table().last_failure = Some(why);
+    }
+
+    /// Ends when there was no progress for as long as one was ready to wait, or when the
+    /// swarm is to stop; says how.
+    pub(crate) async fn out_of_patience(&self) -> FetchError {
+        loop {
+            let since = *self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+            let wait = async {
+                match self.timeout {
+                    Some(timeout) => tokio::time::sleep_until(since + timeout).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = wait => {}
+                () = self.leaving.cancelled() => return FetchError::Cancelled,
+            }
+            let now = *self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+            if now == since {
+                let waited = self.timeout.unwrap_or_default();
+                let why = self.table().last_failure.clone();
+                let why = why.unwrap_or_else(|| "no source sends anything".to_owned());
+                return FetchError::TimedOut { waited, why };
+            }
+        }
+    }
+
+    /// The sessions that are open now.
+    pub(crate) fn sessions(&self) -> HashMap<PeerKey, Arc<Session>> {
+        self.table().sessions.clone()
+    }
+
+    /// Tells of every change to sessions and their offers.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        let mut changes = self.changed.subscribe();
+        changes.mark_changed();
+        changes
+    }
+
+    /// Why no source is left, if none is.
+    pub(crate) fn hopeless(&self) -> Option<FetchError> {
+        let table = self.table();
+        if table.trying > 0 {
+            return None;
+        }
+        let given_up = table.given_up.clone();
+        Some(given_up.map_or(FetchError::NoSource, FetchError::from))
+    }
+
+    /// Whether some source is not connected now and will be tried again.
+    pub(crate) fn expects_more(&self) -> bool {
+        let table = self.table();
+        table.trying > table.sessions.len()
+    }
+
+    pub(crate) async fn snapshot(&self) -> Result<Snapshot, FetchError> {
+        Ok(self.any_session().await?.snapshot)
+    }
+
+    /// Some session, as soon as there is one.
+    pub(crate) async fn any_session(&self) -> Result<Arc<Session>, FetchError> {
+        let mut changes = self.changes();
+        let found = async {
+            loop {
+                if let Some(session) = self.table().sessions.values().next() {
+                    return Ok(Arc::clone(session));
+                }
+                if let Some(why) = self.hopeless() {
+                    return Err(why);
+                }
+                changes.changed().await.expect("the hub has the sender");
+            }
+        };
+        tokio::select! {
+            found = found => found,
+            error = self.out_of_patience() => Err(error),
+        }
+    }
+
+    fn table(&self) -> std::sync::MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the table and tells everybody.
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Table)) {
+        change(&mut self.table());
+        self.changed.send_modify(|version| *version += 1);
+    }
+}

@@ -1,0 +1,177 @@
+//! The half of a session that reads.
+//!
+//! Owns: the check that nothing comes that was not asked for, and taking payloads into frame
+//! buffers. Pages are verified here, since they are small. Refuses: verifying chunks, which
+//! happens where they are written.
+
+use std::ops::Range;
+use std::sync::{Arc, PoisonError};
+
+use shoal_protocol::have::RangeSet;
+use shoal_protocol::id::{PageId, SnapshotId};
+use shoal_protocol::wire::{
+    ByeReason, Codec, Kind, Message, PageCodec, Pages, Pong, RequestId, RunData,
+};
+
+use super::buffers::BufferPool;
+use super::link::LinkReader;
+use super::session::{Open, RunReply, Session, SessionError, farewell, refusal, retry_in};
+
+/// The half of a session that reads.
+pub(crate) struct Listening {
+    pub(super) session: Arc<Session>,
+    pub(super) reader: LinkReader,
+    pub(super) buffers: BufferPool,
+    pub(super) offers_changed: Box<dyn Fn() + Send + Sync>,
+}
+
+impl Listening {
+    /// Reads until the session ends; says why it did.
+    pub(crate) async fn run(mut self) -> SessionError {
+        let closing = self.session.closing.clone();
+        let ended = tokio::select! {
+            ended = self.read() => ended,
+            () = closing.cancelled() => SessionError::Lost("connection closed".to_owned()),
+        };
+        let dropped = {
+            let dropped = &self.session.dropped;
+            dropped
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take()
+        };
+        let ended = dropped.map_or(ended, SessionError::Misbehaved);
+        if let SessionError::Misbehaved(why) = &ended {
+            self.session.leave(ByeReason::Protocol, why);
+        }
+        closing.cancel();
+        self.session.lose_all();
+        ended
+    }
+
+    async fn read(&mut self) -> SessionError {
+        loop {
+            if let Err(error) = self.read_one().await {
+                return error;
+            }
+        }
+    }
+
+    async fn read_one(&mut self) -> Result<(), SessionError> {
+        let expected = |kind| {
+            !matches!(
+                kind,
+                Kind::Hello
+                    | Kind::Present
+                    | Kind::PageRequest
+                    | Kind::RunRequest
+                    | Kind::Cancel
+                    | Kind::Locate
+                    | Kind::HaveRequest
+            )
+        };
+        let (message, length) = self.reader.message(expected).await?;
+        match message {
+            Message::RunData(data) => self.take_data(&data, length).await?,
+            Message::Pages(pages) => self.take_pages(&pages, length).await?,
+            Message::RunEnd(end) => self.close(end.request, RunReply::Ended(end.outcome)),
+            Message::Busy(busy) => {
+                self.close(busy.request, RunReply::Busy(retry_in(busy.retry_ms)));
+            }
+            Message::Have(have) => {
+                let told = self.take_ranges(length).await?;
+                self.offer(have.snapshot, |offered| *offered = told);
+            }
+            Message::HaveUpdate(update) => {
+                let told = self.take_ranges(length).await?;
+                self.offer(update.snapshot, |offered| *offered = offered.union(&told));
+            }
+            Message::Ping(ping) => self.session.outbox.mention(Pong { token: ping.token }),
+            Message::Refused(refused) => return Err(refusal(refused)),
+            Message::Bye(bye) => return Err(farewell(&bye)),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Takes bytes of a run, if they were asked for.
+    async fn take_data(&mut self, data: &RunData, length: usize) -> Result<(), SessionError> {
+        if data.codec != Codec::Raw {
+            return Err(misbehaved("it compressed what was to come as it is"));
+        }
+        let range = data.range();
+        self.expect_range(data.request, &range)?;
+        let mut bytes = self.buffers.take(length).await;
+        self.reader.payload(&mut bytes).await?;
+        let open = self.session.requests();
+        if let Some(Open::Run { tag, replies, .. }) = open.get(&data.request) {
+            let position = data.position;
+            // Nobody may be waiting any more.
+            let _ = replies.send((self.session.peer, *tag, RunReply::Data { position, bytes }));
+        }
+        Ok(())
+    }
+
+    fn expect_range(&self, request: RequestId, range: &Range<u64>) -> Result<(), SessionError> {
+        match self.session.requests().get_mut(&request) {
+            Some(Open::Run { left, .. }) if left.contains_range(range.clone()) => {
+                left.remove(range.clone());
+                Ok(())
+            }
+            _ => Err(misbehaved("it sent what was not asked for")),
+        }
+    }
+
+    async fn take_pages(&mut self, pages: &Pages, length: usize) -> Result<(), SessionError> {
+        let mut payload = vec![0; length];
+        self.reader.payload(&mut payload).await?;
+        let mut open = self.session.requests();
+        let Some(Open::Pages { left, replies }) = open.get_mut(&pages.request) else {
+            return Err(misbehaved("it sent pages that were not asked for"));
+        };
+        for (head, bytes) in pages.split(&payload) {
+            if head.codec != PageCodec::Raw {
+                return Err(misbehaved("it compressed what was to come as it is"));
+            }
+            if !left.remove(&head.page) {
+                return Err(misbehaved("it sent pages that were not asked for"));
+            }
+            if PageId::of(bytes) != head.page {
+                return Err(misbehaved(
+                    "it sent a page with other bytes than its id says",
+                ));
+            }
+            // Nobody may be waiting any more.
+            let _ = replies.send((head.page, bytes.to_vec()));
+        }
+        if pages.last {
+            open.remove(&pages.request);
+        }
+        Ok(())
+    }
+
+    async fn take_ranges(&mut self, length: usize) -> Result<RangeSet, SessionError> {
+        let mut payload = vec![0; length];
+        self.reader.payload(&mut payload).await?;
+        RangeSet::from_bytes(&payload).map_err(|error| misbehaved(&error.to_string()))
+    }
+
+    fn offer(&self, snapshot: SnapshotId, change: impl FnOnce(&mut RangeSet)) {
+        if snapshot == self.session.snapshot.id() {
+            let offered = &self.session.offered;
+            change(&mut offered.lock().unwrap_or_else(PoisonError::into_inner));
+            (self.offers_changed)();
+        }
+    }
+
+    fn close(&self, request: RequestId, reply: RunReply) {
+        if let Some(Open::Run { tag, replies, .. }) = self.session.requests().remove(&request) {
+            // Nobody may be waiting any more.
+            let _ = replies.send((self.session.peer, tag, reply));
+        }
+    }
+}
+
+fn misbehaved(why: &str) -> SessionError {
+    SessionError::Misbehaved(why.to_owned())
+}
