@@ -36,7 +36,9 @@ pub struct Context {
 impl Context {
     /// The home of the store: the flag or `SHOAL_HOME`, else the default; absolute.
     pub fn home(&self) -> Result<PathBuf, Failure> {
-        match &self.global.home {
+        // An empty variable is one that is not set.
+        let given = self.global.home.as_ref();
+        match given.filter(|home| !home.as_os_str().is_empty()) {
             Some(home) => std::path::absolute(home)
                 .map_err(|error| Failure::io("cannot find the working directory", &error)),
             None => Ok(default_home()?),

@@ -99,12 +99,12 @@ async fn get(args: &Args, what: What, session: &mut Session) -> Result<Code, Fai
     }
 }
 
-/// What the display calls it: by its name, else by the place it goes to.
+/// What the display calls it: its name; where a ticket has none, the place it goes to.
 fn title(what: &What, dest: Option<&Path>) -> String {
-    match (named(&what.text), dest.and_then(Path::file_name)) {
-        (Some(name), _) => name,
-        (None, Some(place)) => format::name(&place.to_string_lossy()),
-        (None, None) => subject(&what.text),
+    let place = dest.and_then(Path::file_name);
+    match place.filter(|_| what.is_ticket() && named(&what.text).is_none()) {
+        Some(place) => format::name(&place.to_string_lossy()),
+        None => subject(&what.text),
     }
 }
 
