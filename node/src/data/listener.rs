@@ -1,7 +1,7 @@
 //! The door: others connect here, prove who they are and what they may read.
 //!
 //! Owns: sockets, the bound on strangers and on peers, the life of each connection.
-//! Refuses: what a peer is answered ([`serve`](super::serve)).
+//! Refuses: what a peer is answered (`serve`).
 
 use std::collections::HashMap;
 use std::io;

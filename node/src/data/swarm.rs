@@ -2,7 +2,7 @@
 //!
 //! Owns: one task for each source, which connects, and connects again after a while when
 //! the source is lost. Refuses: deciding what to ask
-//! of whom ([`fetch`](super::fetch), [`pages`](super::pages), [`remote`](super::remote)).
+//! of whom (`fetch`, `pages`, `remote`).
 
 use std::ops::Range;
 use std::sync::Arc;
