@@ -108,7 +108,7 @@ pub enum Input {
         /// When to ask it again.
         retry: Duration,
     },
-    /// The time of [`Fetch::next_timeout`] has come.
+    /// The time of `Fetch::next_timeout` has come.
     Timeout,
 }
 

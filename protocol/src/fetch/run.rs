@@ -16,7 +16,7 @@ use crate::wire::RequestId;
 pub struct RunId(pub u64);
 
 /// A contiguous stretch of positions that begins and ends where chunks do, at most
-/// [`limits::RUN_BYTES_MAX`] long.
+/// `limits::RUN_BYTES_MAX` long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Run {
     /// Its number.
