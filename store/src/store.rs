@@ -270,6 +270,7 @@ impl Inner {
             durable || forgotten_packs.is_empty(),
             "packs go only when a power cut cannot bring back what points to them"
         );
+        self.packs.forget(&forgotten_packs);
         self.index.commit(changes, durable, note, |durable| {
             let ends = self.packs.flush()?;
             if self.packs.failures() != failures {

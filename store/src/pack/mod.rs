@@ -7,6 +7,7 @@
 mod files;
 mod record;
 mod scan;
+mod state;
 mod writer;
 
 pub(crate) use files::PackFiles;

@@ -5,25 +5,21 @@
 //! must be durable; a [`Batch`](crate::Batch) does.
 //!
 //! A record gets its place under a lock; its bytes are copied into a buffer there, or (a
-//! run) written by the caller's own thread afterwards. Whoever fills a buffer writes it. At
-//! most [`BUFFERS_MAX`] buffers exist; whoever needs one more waits.
+//! run) written by the caller's own thread afterwards. Whoever fills a buffer writes it. There
+//! are three at most; whoever needs one more waits.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use shoal_protocol::id::ChunkId;
 
 use super::files::PackFiles;
 use super::record::{
-    PACK_HEADER_BYTES, RECORD_BYTES_MAX, RECORD_HEADER_BYTES, RecordHeader, RecordKind,
-    pack_header, run_table,
+    PACK_HEADER_BYTES, RECORD_BYTES_MAX, RecordHeader, RecordKind, pack_header, run_table,
 };
-use crate::disk::DiskFile;
+use super::state::{Active, State, Write};
 use crate::error::StoreError;
 use crate::index::PackSpot;
-
-/// Buffers in use at once: one that is filled, and two that are written.
-const BUFFERS_MAX: usize = 3;
 
 /// All packs, for appending.
 pub(crate) struct Packs {
@@ -35,46 +31,6 @@ pub(crate) struct Packs {
     progress: Condvar,
     /// Held while syncing, so that nobody believes a sync that is still under way.
     syncing: Mutex<()>,
-}
-
-struct State {
-    active: Option<Active>,
-    next_number: u32,
-    /// Where each pack ends that was written to since the store was opened.
-    ends: BTreeMap<u32, u64>,
-    /// Written since their last sync.
-    dirty: BTreeMap<u32, Arc<dyn DiskFile>>,
-    names_dirty: bool,
-    spare: Vec<Vec<u8>>,
-    buffers: usize,
-    next_ticket: u64,
-    /// Writes that have not ended, in the order of their places.
-    under_way: BTreeSet<u64>,
-    /// For each batch that is open, the first pack that it may have written to.
-    floors: Vec<u32>,
-    failures: u64,
-    last_failure: Option<(u32, std::io::ErrorKind, String)>,
-    /// A sync failed: what the disk holds is not known any more.
-    lost: Option<String>,
-}
-
-/// The pack that is written now.
-struct Active {
-    number: u32,
-    file: Arc<dyn DiskFile>,
-    /// Where the next record goes.
-    end: u64,
-    /// The last bytes before `end`, not yet written.
-    buffer: Vec<u8>,
-}
-
-/// A write whose place is fixed.
-struct Write {
-    ticket: u64,
-    number: u32,
-    file: Arc<dyn DiskFile>,
-    offset: u64,
-    buffer: Vec<u8>,
 }
 
 impl Packs {
@@ -104,17 +60,7 @@ impl Packs {
             state: Mutex::new(State {
                 active,
                 next_number: last.map_or(1, |(number, _)| number + 1),
-                ends: BTreeMap::new(),
-                dirty: BTreeMap::new(),
-                names_dirty: false,
-                spare: Vec::new(),
-                buffers: 0,
-                next_ticket: 0,
-                under_way: BTreeSet::new(),
-                floors: Vec::new(),
-                failures: 0,
-                last_failure: None,
-                lost: None,
+                ..State::default()
             }),
             progress: Condvar::new(),
             syncing: Mutex::new(()),
@@ -188,19 +134,19 @@ impl Packs {
         let buffered = state.take_buffer();
         let (mut write, spot) = state.reserve(header, table.len());
         drop(state);
-        if let Some(buffered) = buffered {
-            self.carry_out(buffered)?;
-        }
+        let earlier = buffered.map_or(Ok(()), |buffered| self.carry_out(buffered));
         write.buffer.extend_from_slice(&table);
         let data = spot.offset;
-        self.finish(&write, || {
+        // Also if the earlier one failed: who waits for this write must see it end.
+        let written = self.finish(&write, || {
             write.file.write_at(write.offset, &write.buffer)?;
             write.file.write_at(data, bytes)?;
             write
                 .file
                 .start_writeback(write.offset..data + bytes.len() as u64);
             Ok(())
-        })?;
+        });
+        earlier.and(written)?;
         Ok(spot)
     }
 
@@ -247,16 +193,20 @@ impl Packs {
         synced.inspect_err(|error| self.state().lost = Some(error.to_string()))
     }
 
+    /// Says that nothing will be read from packs any more that are retired.
+    pub(crate) fn forget(&self, numbers: &[u32]) {
+        let mut state = self.state();
+        for number in numbers {
+            state.ends.remove(number);
+            state.dirty.remove(number);
+        }
+    }
+
     /// Removes packs that nothing points to any more.
     pub(crate) fn remove(&self, numbers: &[u32]) -> Result<(), StoreError> {
         for &number in numbers {
-            let mut state = self.state();
-            state.ends.remove(&number);
-            state.dirty.remove(&number);
-            drop(state);
-            self.files
-                .remove(number)
-                .map_err(StoreError::io(PackFiles::name(number)))?;
+            let removed = self.files.remove(number);
+            removed.map_err(StoreError::io(PackFiles::name(number)))?;
         }
         Ok(())
     }
@@ -331,12 +281,16 @@ impl Packs {
 
     fn new_pack(&self, state: &mut State) -> Result<Active, StoreError> {
         let number = state.next_number;
-        let name = PackFiles::name(number);
-        let file = self.files.create(number).map_err(StoreError::io(&name))?;
-        state.next_number += 1;
-        state.names_dirty = true;
-        file.write_at(0, &pack_header(number))
-            .map_err(StoreError::io(&name))?;
+        let made = self.files.create(number).and_then(|file| {
+            state.next_number += 1;
+            state.names_dirty = true;
+            file.write_at(0, &pack_header(number))?;
+            Ok(file)
+        });
+        let file = made.map_err(|error| {
+            state.failed(number, &error);
+            StoreError::io(PackFiles::name(number))(error)
+        })?;
         state.dirty.insert(number, file.clone());
         state.ends.insert(number, PACK_HEADER_BYTES);
         Ok(Active {
@@ -372,10 +326,7 @@ impl Packs {
         state.dirty.insert(write.number, write.file.clone());
         self.progress.notify_all();
         written.map_err(|error| {
-            // What lies behind the gap cannot be scanned, so nothing more goes there.
-            state.abandon(write.number);
-            state.failures += 1;
-            state.last_failure = Some((write.number, error.kind(), error.to_string()));
+            state.failed(write.number, &error);
             StoreError::io(PackFiles::name(write.number))(error)
         })
     }
@@ -386,86 +337,4 @@ fn record_length(bytes: u64) -> u32 {
         .ok()
         .filter(|length| *length <= RECORD_BYTES_MAX)
         .expect("callers append chunks, pages and runs of bounded length")
-}
-
-impl State {
-    /// Writes nothing more to a pack that has a gap.
-    fn abandon(&mut self, number: u32) {
-        self.ends.remove(&number);
-        if let Some(active) = self.active.take_if(|active| active.number == number)
-            && active.buffer.capacity() > 0
-        {
-            self.buffers -= 1;
-        }
-    }
-
-    fn must_wait_for_buffer(&self) -> bool {
-        let has_none = |active: &Active| active.buffer.capacity() == 0;
-        self.active.as_ref().is_some_and(has_none)
-            && self.spare.is_empty()
-            && self.buffers >= BUFFERS_MAX
-    }
-
-    fn append_buffered(
-        &mut self,
-        header: RecordHeader,
-        bytes: &[u8],
-        buffer_bytes: usize,
-    ) -> (PackSpot, bool) {
-        let active = self.active.as_mut().expect("the caller saw to a pack");
-        if active.buffer.capacity() == 0 {
-            active.buffer = self.spare.pop().unwrap_or_else(|| {
-                self.buffers += 1;
-                Vec::with_capacity(buffer_bytes)
-            });
-        }
-        let header_bytes = header.to_bytes(active.number, active.end);
-        active.buffer.extend_from_slice(&header_bytes);
-        active.buffer.extend_from_slice(bytes);
-        let spot = PackSpot {
-            pack: active.number,
-            offset: active.end + RECORD_HEADER_BYTES,
-        };
-        active.end = spot.offset + bytes.len() as u64;
-        self.ends.insert(active.number, active.end);
-        (spot, active.buffer.len() >= buffer_bytes)
-    }
-
-    /// Takes the buffer, if there is something in it, to be written.
-    fn take_buffer(&mut self) -> Option<Write> {
-        let active = self.active.as_mut().filter(|a| !a.buffer.is_empty())?;
-        let buffer = std::mem::take(&mut active.buffer);
-        let write = Write {
-            ticket: self.next_ticket,
-            number: active.number,
-            file: active.file.clone(),
-            offset: active.end - buffer.len() as u64,
-            buffer,
-        };
-        self.next_ticket += 1;
-        self.under_way.insert(write.ticket);
-        Some(write)
-    }
-
-    /// Fixes the place of a record that the caller writes: its header is in the write's
-    /// buffer; the place given is that of the bytes behind its table.
-    fn reserve(&mut self, header: RecordHeader, table: usize) -> (Write, PackSpot) {
-        let active = self.active.as_mut().expect("the caller saw to a pack");
-        let write = Write {
-            ticket: self.next_ticket,
-            number: active.number,
-            file: active.file.clone(),
-            offset: active.end,
-            buffer: header.to_bytes(active.number, active.end).to_vec(),
-        };
-        self.next_ticket += 1;
-        self.under_way.insert(write.ticket);
-        let spot = PackSpot {
-            pack: active.number,
-            offset: active.end + RECORD_HEADER_BYTES + table as u64,
-        };
-        active.end += RECORD_HEADER_BYTES + u64::from(header.length);
-        self.ends.insert(active.number, active.end);
-        (write, spot)
-    }
 }

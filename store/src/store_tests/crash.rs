@@ -278,6 +278,8 @@ fn a_full_disk_fails_a_batch_and_the_next_one_succeeds() {
         let bytes = bytes(seed, 10_000);
         let id = ChunkId::of(&bytes);
         failed |= batch.append_chunk(&id, &bytes, AudienceId::SELF).is_err();
+        let run = batch.append_run(&[(id, 10_000)], &bytes, AudienceId::SELF);
+        failed |= run.is_err();
     }
     let refused = batch.commit(true);
     assert!(failed || refused.is_err());
