@@ -69,27 +69,25 @@ impl Target {
             Self::Path(path) => path,
             artifact => return Ok(artifact),
         };
-        let mut best: Option<(usize, u64, SnapshotRow, Option<ManifestPath>)> = None;
+        let mut places = Vec::new();
         for row in view.snapshots()? {
-            let Ok(beneath) = path.strip_prefix(place(&row.origin)) else {
-                continue;
-            };
-            let inside = match beneath.to_str() {
-                Some("") => None,
-                Some(beneath) => match ManifestPath::new(beneath) {
-                    Ok(inside) => Some(inside),
-                    Err(_) => continue,
-                },
-                None => continue,
-            };
-            // The nearest folder, and there the newest.
-            let rank = (place(&row.origin).components().count(), row.at_unix_s);
-            if best.as_ref().is_none_or(|best| (best.0, best.1) <= rank) {
-                best = Some((rank.0, rank.1, row, inside));
-            }
+            let at = place(&row.origin).to_owned();
+            places.push(Place::new(at, None, row.id(), row.at_unix_s));
         }
-        match best {
-            Some((_, _, row, inside)) => Ok(Self::Snapshot {
+        for row in view.destinations()? {
+            let at = row.dest.as_path().to_owned();
+            places.push(Place::new(at, row.inside, row.snapshot, row.at_unix_s));
+        }
+        let nearest = places
+            .iter()
+            .filter_map(|place| Some((place.inside(&path)?, place)))
+            .max_by_key(|(_, place)| (place.at.components().count(), place.at_unix_s));
+        let found = match nearest {
+            Some((inside, place)) => view.snapshot(&place.snapshot)?.map(|row| (row, inside)),
+            None => None,
+        };
+        match found {
+            Some((row, inside)) => Ok(Self::Snapshot {
                 row: Box::new(row),
                 inside,
                 name: None,
@@ -112,6 +110,37 @@ impl Target {
             Self::Snapshot { row, .. } => Some(row.id()),
             Self::Path(_) => None,
         }
+    }
+}
+
+/// Somewhere that a snapshot, or a part of one, was added from or got to.
+struct Place {
+    at: PathBuf,
+    part: Option<ManifestPath>,
+    snapshot: SnapshotId,
+    at_unix_s: u64,
+}
+
+impl Place {
+    fn new(at: PathBuf, part: Option<ManifestPath>, snapshot: SnapshotId, at_unix_s: u64) -> Self {
+        Self {
+            at,
+            part,
+            snapshot,
+            at_unix_s,
+        }
+    }
+
+    /// What of the snapshot stands at `path` (`Some(None)` is all of it); nothing if `path` is
+    /// not beneath this place.
+    fn inside(&self, path: &Path) -> Option<Option<ManifestPath>> {
+        let beneath = path.strip_prefix(&self.at).ok()?.to_str()?;
+        let inside = match (&self.part, beneath) {
+            (part, "") => return Some(part.clone()),
+            (None, beneath) => beneath.to_owned(),
+            (Some(part), beneath) => format!("{part}/{beneath}"),
+        };
+        ManifestPath::new(inside).ok().map(Some)
     }
 }
 

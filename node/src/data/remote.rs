@@ -200,7 +200,8 @@ impl Reading {
                     self.hub.progressed();
                     chunks.pop_front();
                     let skip = positions.start.saturating_sub(chunk.start);
-                    let keep = positions.end.min(chunk.end) - chunk.start;
+                    // A window may end with chunks behind what is wanted.
+                    let keep = positions.end.min(chunk.end).saturating_sub(chunk.start);
                     if skip < keep {
                         let (skip, keep) = (clip(skip), clip(keep));
                         let sent = self.out.send(Ok(bytes.slice(skip..keep))).await;

@@ -120,13 +120,22 @@ async fn relay(
         .swarm
         .as_ref()
         .expect("asked only where there is one");
+    let mut left = positions.end - positions.start;
     let mut bytes = swarm.read(positions);
     while let Some(item) = bytes.recv().await {
-        if sender.send(Ok(item?)).await.is_err() {
-            break;
+        let piece = item?;
+        left = left.saturating_sub(piece.len() as u64);
+        if sender.send(Ok(piece)).await.is_err() {
+            return Ok(());
         }
     }
-    Ok(())
+    match left {
+        0 => Ok(()),
+        left => {
+            let why = format_args!("the last {left} bytes did not come");
+            Err(ApiError::our_fault(&why))
+        }
+    }
 }
 
 /// Reads from this disk, chunk by chunk, each verified.
