@@ -161,7 +161,10 @@ impl Work<'_> {
                 &dest,
                 issuer.filter(|i| *i != node.peer()),
             )?;
-            if let Some(ticket) = ticket.filter(|_| issuer != Some(node.peer())) {
+            // Only if it came by the issuer's leave: else whoever knows the id of something
+            // that is here could make a ticket for it, and read it from those who use that.
+            let leave = store.view().audience_peer(row.audience);
+            if let Some(ticket) = ticket.filter(|_| leave.is_some() && leave == issuer) {
                 let record = Record {
                     ticket,
                     role: Role::Used,
