@@ -3,9 +3,12 @@
 
 use std::path::{Path, PathBuf};
 
+use libp2p_identity::ed25519::Keypair;
 use shoal_node::api::*;
 use shoal_node::config::Config;
 use shoal_node::daemon;
+use shoal_protocol::access::{Grant, HolderSecret, Rights, Scope, SignedGrant, Ticket};
+use shoal_protocol::peer::PeerKey;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
@@ -374,6 +377,52 @@ async fn what_was_got_is_handed_on_under_the_same_right() {
     assert_eq!(refused.kind, ErrorKind::NotFound, "an id is not a right");
     at_dave.close().await.unwrap();
     at_bob.close().await.unwrap();
+}
+
+/// Mallory knows the id of something that Bob added, and has him use a ticket of her making.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ticket_for_what_is_here_already_gives_its_issuer_nothing() {
+    let (bob, mallory) = (Place::new(), Place::new());
+    write_folder(&bob.path("secret"));
+    let daemon = bob.daemon().await;
+    let at_bob = bob.client().await;
+    let add = AddRequest {
+        path: "secret".into(),
+        cwd: bob.dir.path().to_owned(),
+        name: None,
+        message: None,
+        in_place: true,
+        all: false,
+    };
+    let (_, added) = at_bob.add(&add).await.unwrap().finish().await.unwrap();
+
+    let secret = HolderSecret::from_bytes([7; 32]);
+    let issuer = Keypair::generate();
+    let grant = Grant {
+        issuer: PeerKey::of(&issuer),
+        holder: PeerKey::of(&secret.keypair()),
+        scope: Scope::Snapshot(added.snapshot),
+        rights: Rights::READ,
+        issued_unix_s: 0,
+        expires_unix_s: None,
+        nonce: [7; 16],
+    };
+    let status = at_bob.status().await.unwrap();
+    let addresses = vec![status.listening[0].parse().unwrap()];
+    let ticket = Ticket::new(SignedGrant::sign(grant, &issuer), Some(secret), None)
+        .with_source(status.peer, addresses)
+        .to_text();
+    got(&at_bob, &bob.get(&ticket, "copy")).await.unwrap();
+
+    let at_mallory = mallory.client().await;
+    let refused = got(&at_mallory, &mallory.get(&ticket, "loot"))
+        .await
+        .unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::NotPermitted, "{refused:?}");
+    assert!(!mallory.path("loot").exists());
+    at_mallory.close().await.unwrap();
+    at_bob.shut_down().await.unwrap();
+    daemon.await.unwrap().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
