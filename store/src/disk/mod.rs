@@ -137,8 +137,11 @@ pub trait Root: Send + Sync {
     fn list(&self, name: &Path) -> io::Result<Vec<std::ffi::OsString>>;
     /// Makes a directory and its parents; they may exist.
     fn create_dir(&self, name: &Path) -> io::Result<()>;
-    /// Renames, replacing a file that stands at `to`.
+    /// Renames a file or symlink, replacing a file that stands at `to`. Never a directory:
+    /// names beneath it are remembered.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// As [`rename`](Self::rename), but fails with `AlreadyExists` if anything stands at `to`.
+    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// As [`rename`](Self::rename), to a name beneath another root of the same file system
     /// and the same [`Disk`]. Across file systems it fails with `CrossesDevices`.
     fn rename_into(&self, from: &Path, target: &dyn Root, to: &Path) -> io::Result<()>;

@@ -4,6 +4,7 @@
 //! receive judged it is replaced, and the last bytes of a kept version are moved aside
 //! first. Refuses: to remove directories; what stands in the way waits for the end.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -53,14 +54,20 @@ impl Receive {
     /// As [`Self::place`], with the reason why it cannot.
     pub(super) fn try_place(&self, target: &Arc<Target>) -> Result<(), ReceiveError> {
         let place = self.place_known();
+        let root = &*place.destination.root;
+        let failed = |e| self.failed(target, e);
         if target.is_staged() {
-            let failed = |e| self.failed(target, e);
             place.tree.ensure_parent(target.path()).map_err(failed)?;
-            if let Some(found) = self.look(target.path())? {
-                self.make_way(target, &found)?;
-            }
         }
-        (target.finish(&*place.destination.root)).map_err(|e| self.failed(target, e))
+        // Most names are free, and then this is all.
+        match target.finish(root, false) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            other => return other.map_err(failed),
+        }
+        if let Some(found) = self.look(target.path())? {
+            self.make_way(target, &found)?;
+        }
+        target.finish(root, true).map_err(failed)
     }
 
     /// Gives the files their names that had to wait. Their bytes survive a power cut before

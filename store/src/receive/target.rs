@@ -201,8 +201,9 @@ impl Target {
         self.open(root, false)?.identity()
     }
 
-    /// Gives the file its name: all of its bytes are in their place.
-    pub(crate) fn finish(&self, root: &dyn Root) -> io::Result<()> {
+    /// Gives the file its name: all of its bytes are in their place. Where something stands
+    /// already it fails with `AlreadyExists`, unless it `replaces` that.
+    pub(crate) fn finish(&self, root: &dyn Root, replaces: bool) -> io::Result<()> {
         let file = self.open(root, false)?;
         let mut hand = self.lock();
         let standing = matches!(*hand, Hand::Standing(_));
@@ -210,8 +211,10 @@ impl Target {
         if executable != self.executable {
             file.set_executable(self.executable)?;
         }
-        if !standing {
-            root.rename(&self.staged, self.path())?;
+        match (standing, replaces) {
+            (true, _) => {}
+            (false, true) => root.rename(&self.staged, self.path())?,
+            (false, false) => root.rename_new(&self.staged, self.path())?,
         }
         *hand = Hand::Placed(file.identity()?);
         Ok(())

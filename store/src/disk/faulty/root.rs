@@ -129,6 +129,13 @@ impl Root for FaultyRoot {
         self.rename_into(from, self, to)
     }
 
+    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
+        match self.stat(to)? {
+            Some(_) => Err(io::ErrorKind::AlreadyExists.into()),
+            None => self.rename(from, to),
+        }
+    }
+
     fn rename_into(&self, from: &Path, target: &dyn Root, to: &Path) -> io::Result<()> {
         let target = target.as_any().downcast_ref::<Self>();
         let same_disk = |target: &&Self| Arc::ptr_eq(&target.disk.power, &self.disk.power);

@@ -107,6 +107,30 @@ impl RealRoot {
             other => other,
         }
     }
+
+    /// Renames by `call`, which is given both directories and both last components.
+    fn rename_by(
+        &self,
+        from: &Path,
+        target: &Self,
+        to: &Path,
+        call: impl Fn(&OwnedFd, &OsStr, &OwnedFd, &OsStr) -> rustix::io::Result<()>,
+    ) -> io::Result<()> {
+        let (to_dir, to_last) = split(to)?;
+        self.at(from, |dir, last| {
+            // The inner error is carried out as a value, so that a stale directory on one
+            // side is not taken for one on the other.
+            Ok((target.beneath).within(to_dir, |to_dir| call(dir, last, to_dir, to_last)))
+        })?
+    }
+
+    /// For where no system call does both.
+    fn look_and_rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        match self.stat(to)? {
+            Some(_) => Err(io::ErrorKind::AlreadyExists.into()),
+            None => self.rename(from, to),
+        }
+    }
 }
 
 fn not_regular() -> io::Error {
@@ -212,24 +236,33 @@ impl Root for RealRoot {
         self.rename_into(from, self, to)
     }
 
+    #[cfg(target_os = "linux")]
+    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
+        use rustix::fs::RenameFlags;
+        let renamed = self.rename_by(from, self, to, |dir, last, to_dir, to_last| {
+            rustix::fs::renameat_with(dir, last, to_dir, to_last, RenameFlags::NOREPLACE)
+        });
+        match renamed {
+            // Some file systems do not know the flag.
+            Err(error) if error.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => {
+                self.look_and_rename(from, to)
+            }
+            other => other,
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.look_and_rename(from, to)
+    }
+
     fn rename_into(&self, from: &Path, target: &dyn Root, to: &Path) -> io::Result<()> {
         let Some(target) = target.as_any().downcast_ref::<Self>() else {
             return Err(io::ErrorKind::CrossesDevices.into());
         };
-        let moved = self.stat(from)?.map(|found| found.kind);
-        let (to_dir, to_last) = split(to)?;
-        let renamed = self.at(from, |dir, last| {
-            // The inner error is carried out as a value, so that a stale directory on one
-            // side is not taken for one on the other.
-            Ok(target.beneath.within(to_dir, |to_dir| {
-                rustix::fs::renameat(dir, last, to_dir, to_last)
-            }))
-        });
-        if moved == Some(FileKind::Directory) {
-            self.beneath.forget();
-            target.beneath.forget();
-        }
-        renamed?
+        self.rename_by(from, target, to, |dir, last, to_dir, to_last| {
+            rustix::fs::renameat(dir, last, to_dir, to_last)
+        })
     }
 
     fn remove_file(&self, name: &Path) -> io::Result<()> {

@@ -77,24 +77,40 @@ fn only_regular_files_open_and_a_fifo_does_not_block() {
 }
 
 #[test]
-fn directories_are_made_renamed_and_removed() {
+fn directories_are_made_and_removed() {
     let (_dir, root) = fresh();
     root.create_dir(Path::new("a/b/c")).unwrap();
     root.create_dir(Path::new("a/b/c")).unwrap();
     write(&root, "a/b/c/file", b"1");
     assert!(root.create_dir(Path::new("a/b/c/file")).is_err());
-    root.rename(Path::new("a/b"), Path::new("a/z")).unwrap();
-    assert_eq!(read(&root, "a/z/c/file"), b"1");
-    assert_eq!(root.stat(Path::new("a/b/c/file")).unwrap(), None);
-    root.create_dir(Path::new("a/b/c")).unwrap();
-    write(&root, "a/b/c/file", b"2");
-    assert_eq!(read(&root, "a/z/c/file"), b"1");
     assert!(root.remove_dir(Path::new("a/b/c")).is_err());
     root.remove_file(Path::new("a/b/c/file")).unwrap();
     root.remove_dir(Path::new("a/b/c")).unwrap();
     assert_eq!(root.list(Path::new("a/b")).unwrap(), Vec::<OsString>::new());
     root.sync_dir(Path::new("a/b")).unwrap();
     root.sync_all().unwrap();
+}
+
+#[test]
+fn a_rename_to_a_new_name_replaces_nothing() {
+    let (_dir, root) = fresh();
+    write(&root, "from", b"1");
+    write(&root, "file", b"2");
+    root.create_dir(Path::new("directory")).unwrap();
+    root.symlink("file", Path::new("link")).unwrap();
+    for taken in ["file", "directory", "link"] {
+        let renamed = root.rename_new(Path::new("from"), Path::new(taken));
+        assert_eq!(
+            renamed.unwrap_err().kind(),
+            io::ErrorKind::AlreadyExists,
+            "{taken}"
+        );
+    }
+    assert_eq!(read(&root, "file"), b"2");
+    root.rename_new(Path::new("from"), Path::new("free"))
+        .unwrap();
+    assert_eq!(read(&root, "free"), b"1");
+    assert_eq!(root.stat(Path::new("from")).unwrap(), None);
 }
 
 #[test]
