@@ -143,7 +143,7 @@ fn read(c: &mut Criterion) {
                 for start in (0..TOTAL as u64).step_by(1 << 20) {
                     let range = start..start + (1 << 20);
                     store
-                        .read_run(&mut reader, range, &mut out)
+                        .read_run(&mut reader, range, u64::MAX, &mut out)
                         .expect("all is here");
                 }
             });

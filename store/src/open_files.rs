@@ -13,8 +13,9 @@ use crate::error::StoreError;
 use crate::index::{FileId, FileRow, RootId, View};
 use crate::store::Inner;
 
-/// Files kept open. The one that was used longest ago is closed for another.
-const FILES_MAX: usize = 128;
+/// Files of a generation, of which two are kept open. When the younger is full, the elder is
+/// closed, except for what was used since.
+const FILES_MAX: usize = 64;
 /// Directories kept open.
 const ROOTS_MAX: usize = 32;
 
@@ -31,9 +32,9 @@ pub(crate) struct OpenFiles {
 
 #[derive(Default)]
 struct Open {
-    files: HashMap<FileId, (Arc<OpenFile>, u64)>,
+    young: HashMap<FileId, Arc<OpenFile>>,
+    old: HashMap<FileId, Arc<OpenFile>>,
     roots: HashMap<RootId, Arc<dyn Root>>,
-    uses: u64,
 }
 
 impl OpenFiles {
@@ -48,24 +49,21 @@ impl OpenFiles {
 
     fn kept(&self, id: FileId) -> Option<Arc<OpenFile>> {
         let mut open = self.lock();
-        open.uses += 1;
-        let now = open.uses;
-        let (file, used) = open.files.get_mut(&id)?;
-        *used = now;
-        Some(file.clone())
-    }
-
-    fn keep(&self, id: FileId, file: Arc<OpenFile>) {
-        let mut open = self.lock();
-        if open.files.len() >= FILES_MAX {
-            let oldest = open.files.iter().min_by_key(|(_, (_, used))| *used);
-            if let Some(oldest) = oldest.map(|(id, _)| *id) {
-                open.files.remove(&oldest);
-            }
+        if let Some(file) = open.young.get(&id) {
+            return Some(file.clone());
         }
-        open.uses += 1;
-        let now = open.uses;
-        open.files.insert(id, (file, now));
+        let file = open.old.remove(&id)?;
+        open.keep(id, file.clone());
+        Some(file)
+    }
+}
+
+impl Open {
+    fn keep(&mut self, id: FileId, file: Arc<OpenFile>) {
+        if self.young.len() >= FILES_MAX {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(id, file);
     }
 }
 
@@ -90,7 +88,7 @@ impl Inner {
             return Ok(None);
         };
         let file = Arc::new(OpenFile { file, row });
-        self.open_files.keep(id, file.clone());
+        self.open_files.lock().keep(id, file.clone());
         Ok(Some(file))
     }
 

@@ -8,136 +8,41 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use shoal_protocol::bounded::List;
 use shoal_protocol::have::RangeSet;
-use shoal_protocol::id::{PageId, SnapshotId};
-use shoal_protocol::manifest::{SnapshotCursor, Step};
-use shoal_protocol::paged_list;
+use shoal_protocol::id::PageId;
 use shoal_protocol::snapshot::Snapshot;
 use shoal_protocol::wire::limits::{FRAME_PAYLOAD_BYTES_MAX, REQUEST_PAGES_MAX};
 use shoal_protocol::wire::{Outcome, PageCodec, PageHead};
 use shoal_store::{ReadError, RunReader, Store, StoreError};
 
-use super::page_set::StorePages;
-
 /// Readers that are kept for the next request of a connection.
 const READERS_MAX: usize = 4;
 
-/// Why an answer stops early.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum AnswerError {
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    #[error(transparent)]
-    Pages(#[from] paged_list::ReadError<StoreError>),
-}
-
-impl AnswerError {
-    /// What the peer is told.
-    pub(crate) fn outcome(&self) -> Outcome {
-        match self {
-            Self::Read(ReadError::Store(_)) | Self::Pages(_) => Outcome::Failed,
-            Self::Read(_) => Outcome::NotHeld,
-        }
-    }
-}
-
 /// Readers of one connection, so that a run that follows another is found without a search.
 #[derive(Default)]
-pub(crate) struct Readers(Mutex<Vec<Pieces>>);
+pub(crate) struct Readers(Mutex<Vec<RunReader>>);
 
 impl Readers {
-    fn take(&self, snapshot: &SnapshotId, start: u64) -> Option<Pieces> {
+    fn take(&self, snapshot: &Snapshot, start: u64) -> Option<RunReader> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_snapshot = |pieces: &Pieces| pieces.snapshot == *snapshot;
+        let of_snapshot = |reader: &RunReader| reader.snapshot() == snapshot;
         let at = kept
             .iter()
-            .position(|pieces| of_snapshot(pieces) && pieces.next_start() == Some(start))
+            .position(|reader| of_snapshot(reader) && reader.position() == Some(start))
             .or_else(|| kept.iter().position(of_snapshot))?;
         Some(kept.remove(at))
     }
 
-    fn keep(&self, pieces: Pieces) {
+    fn keep(&self, reader: RunReader) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.insert(0, pieces);
+        kept.insert(0, reader);
         kept.truncate(READERS_MAX);
-    }
-}
-
-/// Cuts positions of a snapshot into pieces of whole chunks, and reads them.
-struct Pieces {
-    store: Store,
-    snapshot: SnapshotId,
-    cursor: SnapshotCursor,
-    /// The chunk that did not fit into the piece before.
-    peeked: Option<Range<u64>>,
-    reader: RunReader,
-}
-
-impl Pieces {
-    fn open(store: &Store, snapshot: &Snapshot) -> Result<Self, AnswerError> {
-        Ok(Self {
-            store: store.clone(),
-            snapshot: snapshot.id(),
-            cursor: SnapshotCursor::new(snapshot),
-            peeked: None,
-            reader: store.run_reader(&snapshot.id())?,
-        })
-    }
-
-    fn next_start(&self) -> Option<u64> {
-        self.peeked.as_ref().map(|chunk| chunk.start)
-    }
-
-    /// The next chunk of the snapshot.
-    fn next_chunk(&mut self) -> Result<Option<Range<u64>>, AnswerError> {
-        if let Some(chunk) = self.peeked.take() {
-            return Ok(Some(chunk));
-        }
-        while let Some(step) = self.cursor.next(&StorePages(&self.store))? {
-            if let Step::Chunk {
-                position, chunk, ..
-            } = step
-            {
-                return Ok(Some(position..position + u64::from(chunk.length)));
-            }
-        }
-        Ok(None)
-    }
-
-    /// The longest piece of whole chunks at the beginning of `range` that a frame takes.
-    fn piece(&mut self, range: &Range<u64>) -> Result<Range<u64>, AnswerError> {
-        if self.next_start() != Some(range.start) {
-            self.peeked = None;
-            self.cursor.seek(range.start);
-        }
-        let mut end = range.start;
-        while let Some(chunk) = self.next_chunk()? {
-            let too_long = chunk.end - range.start > FRAME_PAYLOAD_BYTES_MAX as u64;
-            if chunk.start != end || chunk.end > range.end || too_long {
-                self.peeked = Some(chunk);
-                break;
-            }
-            end = chunk.end;
-            if end == range.end {
-                // So that the next request finds its place without a search.
-                self.peeked = self.next_chunk()?;
-                break;
-            }
-        }
-        match end == range.start {
-            // The request does not begin and end where chunks do.
-            true => Err(ReadError::BadRange {
-                start: range.start,
-                end: range.end,
-            }
-            .into()),
-            false => Ok(range.start..end),
-        }
     }
 }
 
 /// The answer to one request for a run.
 pub(crate) struct RunAnswer {
-    pieces: Option<Pieces>,
+    store: Store,
+    reader: Option<RunReader>,
     left: RangeSet,
     readers: Arc<Readers>,
 }
@@ -149,28 +54,24 @@ impl RunAnswer {
         snapshot: &Snapshot,
         ranges: RangeSet,
         readers: Arc<Readers>,
-    ) -> Result<Self, AnswerError> {
+    ) -> Self {
         let start = ranges.iter().next().map_or(0, |range| range.start);
-        let pieces = match readers.take(&snapshot.id(), start) {
-            Some(kept) => kept,
-            None => Pieces::open(store, snapshot)?,
-        };
-        Ok(Self {
-            pieces: Some(pieces),
+        let reader = readers.take(snapshot, start);
+        Self {
+            store: store.clone(),
+            reader: Some(reader.unwrap_or_else(|| RunReader::new(snapshot))),
             left: ranges,
             readers,
-        })
+        }
     }
 
     /// Fills `out` with the next piece and gives its positions; nothing at the end.
-    pub(crate) fn next(&mut self, out: &mut Vec<u8>) -> Result<Option<Range<u64>>, AnswerError> {
+    pub(crate) fn next(&mut self, out: &mut Vec<u8>) -> Result<Option<Range<u64>>, ReadError> {
         let Some(range) = self.left.iter().next() else {
             return Ok(None);
         };
-        let pieces = self.pieces.as_mut().expect("taken when dropped");
-        let piece = pieces.piece(&range)?;
-        let Pieces { store, reader, .. } = pieces;
-        store.read_run(reader, piece.clone(), out)?;
+        let reader = self.reader.as_mut().expect("taken when dropped");
+        let piece = (self.store).read_run(reader, range, FRAME_PAYLOAD_BYTES_MAX as u64, out)?;
         self.left.remove(piece.clone());
         Ok(Some(piece))
     }
@@ -178,9 +79,17 @@ impl RunAnswer {
 
 impl Drop for RunAnswer {
     fn drop(&mut self) {
-        if let Some(pieces) = self.pieces.take() {
-            self.readers.keep(pieces);
+        if let Some(reader) = self.reader.take() {
+            self.readers.keep(reader);
         }
+    }
+}
+
+/// What the peer is told when an answer stops early.
+pub(crate) fn outcome(error: &ReadError) -> Outcome {
+    match error {
+        ReadError::Store(_) => Outcome::Failed,
+        _ => Outcome::NotHeld,
     }
 }
 

@@ -14,11 +14,11 @@ use shoal_protocol::id::SnapshotId;
 use shoal_protocol::serve::{Input, Output, Serve, ServeConfig};
 use shoal_protocol::wire::limits::FRAME_PAYLOAD_BYTES_MAX;
 use shoal_protocol::wire::{Codec, Outcome, PageRequest, Pages, RequestId, RunData, RunRequest};
-use shoal_store::Store;
+use shoal_store::{ReadError, Store};
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
-use super::answer::{AnswerError, RunAnswer, read_pages};
+use super::answer::{RunAnswer, outcome, read_pages};
 use super::buffers::{Buffer, BufferPool};
 use super::outbox::Payload;
 use super::page_set::PageSets;
@@ -202,18 +202,9 @@ impl Server {
             visitor.end(asked.request, Outcome::NotHeld);
             return sent;
         };
-        let (store, readers) = (self.store.clone(), visitor.readers());
-        let record = allowed.snapshot;
-        let opened =
-            spawn_blocking(move || RunAnswer::open(&store, &record, ranges, readers)).await;
-        let mut run = match opened.expect("reading does not panic") {
-            Ok(run) => run,
-            Err(error) => {
-                self.excuse(asked, &error);
-                return sent;
-            }
-        };
-        let outcome = loop {
+        let record = &allowed.snapshot;
+        let mut run = RunAnswer::open(&self.store, record, ranges, visitor.readers());
+        let end = loop {
             if asked.stop.is_cancelled() {
                 break Outcome::Cancelled;
             }
@@ -231,7 +222,7 @@ impl Server {
                 Ok(None) => break complete,
                 Err(error) => {
                     tracing::warn!(%error, "cannot read what is offered");
-                    break error.outcome();
+                    break outcome(&error);
                 }
             };
             let length = piece.end - piece.start;
@@ -248,13 +239,8 @@ impl Server {
             sent += length;
             allowed.traffic.add_sent(length);
         };
-        visitor.end_behind_data(asked.request, outcome).await;
+        visitor.end_behind_data(asked.request, end).await;
         sent
-    }
-
-    fn excuse(&self, asked: &Asked, error: &AnswerError) {
-        tracing::warn!(%error, "cannot read what is offered");
-        asked.visitor.end(asked.request, error.outcome());
     }
 
     /// Sends the pages that were asked for, as far as they are here and belong to the
@@ -315,7 +301,7 @@ type Piece = (std::ops::Range<u64>, Buffer);
 async fn read(
     mut run: RunAnswer,
     mut buffer: Buffer,
-) -> (Result<Option<Piece>, AnswerError>, RunAnswer) {
+) -> (Result<Option<Piece>, ReadError>, RunAnswer) {
     let reading = spawn_blocking(move || {
         let piece = run.next(buffer.vec_mut());
         (piece.map(|piece| piece.map(|piece| (piece, buffer))), run)

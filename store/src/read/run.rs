@@ -23,8 +23,10 @@ use crate::store::Inner;
 pub struct RunReader {
     snapshot: Snapshot,
     cursor: SnapshotCursor,
-    /// The position of the next chunk that the cursor gives, where that is known.
+    /// The position of the next chunk, where that is known.
     at: Option<u64>,
+    /// That chunk, if the cursor gave it already.
+    peeked: Option<ChunkRef>,
 }
 
 impl RunReader {
@@ -34,6 +36,7 @@ impl RunReader {
             snapshot: *snapshot,
             cursor: SnapshotCursor::new(snapshot),
             at: Some(0),
+            peeked: None,
         }
     }
 
@@ -42,8 +45,18 @@ impl RunReader {
         &self.snapshot
     }
 
-    /// The chunks that `range` consists of.
-    fn chunks(&mut self, store: &Store, range: &Range<u64>) -> Result<Vec<ChunkRef>, ReadError> {
+    /// The position that it goes on from without a search, where there is one.
+    pub fn position(&self) -> Option<u64> {
+        self.at
+    }
+
+    /// The chunks at the beginning of `range` that `bytes_max` takes, and where they end.
+    fn chunks(
+        &mut self,
+        store: &Store,
+        range: &Range<u64>,
+        bytes_max: u64,
+    ) -> Result<(Vec<ChunkRef>, u64), ReadError> {
         let bad = || ReadError::BadRange {
             start: range.start,
             end: range.end,
@@ -51,28 +64,43 @@ impl RunReader {
         if range.is_empty() || range.end > self.snapshot.bytes {
             return Err(bad());
         }
-        if self.at.take() != Some(range.start) {
-            self.cursor.seek(range.start);
-        }
-        let mut chunks = Vec::new();
         let mut at = range.start;
-        while at < range.end {
+        if self.at.take() != Some(at) {
+            self.peeked = None;
+            self.cursor.seek(at);
+        }
+        let end = range.end.min(at.saturating_add(bytes_max));
+        let mut chunks = Vec::new();
+        while at < end {
+            let chunk = match self.peeked.take() {
+                Some(chunk) => chunk,
+                None => self.next_chunk(store, at)?.ok_or_else(bad)?,
+            };
+            if at + u64::from(chunk.length) > end {
+                self.peeked = Some(chunk);
+                break;
+            }
+            at += u64::from(chunk.length);
+            chunks.push(chunk);
+        }
+        self.at = Some(at);
+        if chunks.is_empty() {
+            return Err(bad());
+        }
+        Ok((chunks, at))
+    }
+
+    /// The next chunk, if it begins at `at`.
+    fn next_chunk(&mut self, store: &Store, at: u64) -> Result<Option<ChunkRef>, ReadError> {
+        loop {
             match self.cursor.next(store)? {
                 Some(Step::Entry { .. }) => {}
                 Some(Step::Chunk {
                     position, chunk, ..
-                }) if position == at => {
-                    at += u64::from(chunk.length);
-                    chunks.push(chunk);
-                }
-                _ => return Err(bad()),
+                }) => return Ok((position == at).then_some(chunk)),
+                None => return Ok(None),
             }
         }
-        if at > range.end {
-            return Err(bad());
-        }
-        self.at = Some(at);
-        Ok(chunks)
     }
 }
 
@@ -117,19 +145,23 @@ impl Store {
         Ok(RunReader::new(&row.snapshot))
     }
 
-    /// Reads the positions in `range`, which begins and ends on chunk boundaries. `out`
-    /// becomes their bytes; its capacity is reused. Bytes in packs are hashed, those in files
-    /// unless the file is provably the one that was hashed before; wrong ones are dropped
-    /// from the index and read elsewhere.
+    /// Reads from the beginning of `range`, which lies on a chunk boundary, as many whole
+    /// chunks as fit into `bytes_max`, and gives their positions. `out` becomes their bytes;
+    /// its capacity is reused. Bytes in packs are hashed, those in files unless the file is
+    /// provably the one that was hashed before; wrong ones are dropped from the index and
+    /// read elsewhere.
+    ///
+    /// Not even one chunk is [`ReadError::BadRange`].
     pub fn read_run(
         &self,
         reader: &mut RunReader,
         range: Range<u64>,
+        bytes_max: u64,
         out: &mut Vec<u8>,
-    ) -> Result<(), ReadError> {
-        let chunks = reader.chunks(self, &range)?;
+    ) -> Result<Range<u64>, ReadError> {
+        let (chunks, end) = reader.chunks(self, &range, bytes_max)?;
         let view = self.view();
-        out.resize((range.end - range.start) as usize, 0);
+        out.resize((end - range.start) as usize, 0);
         let mut rest = out.as_mut_slice();
         for stretch in stretches(&view, &chunks)? {
             let (bytes, behind) = rest.split_at_mut(stretch.bytes as usize);
@@ -141,7 +173,7 @@ impl Store {
                 Ok(Belief::Nothing) | Err(_) => self.mend(&stretch, chunks, bytes, false)?,
             }
         }
-        Ok(())
+        Ok(range.start..end)
     }
 
     /// Hashes chunks (if they were read at all) and reads those elsewhere that are wrong.

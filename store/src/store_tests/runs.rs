@@ -108,7 +108,10 @@ fn served() -> Served {
 impl Served {
     fn read(&self, reader: &mut RunReader, start: u64, end: u64) -> Result<Vec<u8>, ReadError> {
         let mut out = Vec::new();
-        self.store.read_run(reader, start..end, &mut out)?;
+        let read = self
+            .store
+            .read_run(reader, start..end, u64::MAX, &mut out)?;
+        assert_eq!(read, start..end);
         Ok(out)
     }
 }
@@ -129,11 +132,24 @@ fn runs_are_the_bytes_at_their_positions() {
         let bytes = served.read(&mut reader, start, end).unwrap();
         assert!(bytes == served.bytes[start as usize..end as usize]);
     }
-    for (start, end) in [(1, chunk), (0, chunk + 1), (0, 0), (0, end + chunk)] {
+    for (start, end) in [(1, chunk), (0, chunk - 1), (0, 0), (0, end + chunk)] {
         let refused = served.read(&mut reader, start, end);
         assert!(matches!(refused, Err(ReadError::BadRange { .. })));
     }
     assert!(served.read(&mut reader, 0, end).unwrap() == served.bytes);
+    // What does not fit is left for the next call, which goes on behind it.
+    let mut out = Vec::new();
+    let mut at = 0;
+    for length in [chunk + 1, 3 * chunk, chunk] {
+        let read = (served.store).read_run(&mut reader, at..end, length, &mut out);
+        let whole = length / chunk * chunk;
+        assert_eq!(read.unwrap(), at..at + whole);
+        assert!(out == served.bytes[at as usize..(at + whole) as usize]);
+        at += whole;
+        assert_eq!(reader.position(), Some(at));
+    }
+    let too_short = (served.store).read_run(&mut reader, at..end, chunk - 1, &mut out);
+    assert!(matches!(too_short, Err(ReadError::BadRange { .. })));
     let unknown = served.store.run_reader(&SnapshotId::of(b"?"));
     assert!(matches!(unknown, Err(ReadError::UnknownSnapshot(_))));
 }

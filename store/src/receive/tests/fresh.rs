@@ -82,7 +82,7 @@ fn what_arrived_can_be_read_back_from_the_store() {
     let whole = 0..bytes.len() as u64;
     world
         .store
-        .read_run(&mut reader, whole, &mut out)
+        .read_run(&mut reader, whole, u64::MAX, &mut out)
         .expect("readable");
     assert!(out == bytes, "the destination serves the same bytes");
     let row = world.store.view().snapshot(&artifact.id());
@@ -108,7 +108,7 @@ fn what_arrived_is_served_while_the_rest_is_on_its_way() {
     let range = ranges[0].clone();
     world
         .store
-        .read_run(&mut reader, range.clone(), &mut out)
+        .read_run(&mut reader, range.clone(), u64::MAX, &mut out)
         .expect("readable");
     assert!(out == artifact.bytes[range.start as usize..range.end as usize]);
 }

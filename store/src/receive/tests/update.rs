@@ -108,7 +108,7 @@ fn a_kept_version_can_still_be_read_after_the_update() {
     let whole = 0..old.snapshot.bytes;
     world
         .store
-        .read_run(&mut reader, whole, &mut out)
+        .read_run(&mut reader, whole, u64::MAX, &mut out)
         .expect("readable");
     assert!(out == old.bytes);
 }
