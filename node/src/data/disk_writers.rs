@@ -4,8 +4,7 @@
 //! what becomes of a peer that sent one.
 
 use std::ops::Range;
-use std::sync::mpsc as std_mpsc;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use shoal_protocol::manifest::{SnapshotCursor, Step};
 use shoal_protocol::peer::PeerKey;
@@ -46,7 +45,7 @@ pub(crate) struct Verdict {
 
 /// The writers of one receive.
 pub(crate) struct DiskWriters {
-    jobs: Option<std_mpsc::Sender<Job>>,
+    jobs: Option<crossbeam_channel::Sender<Job>>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -59,15 +58,12 @@ impl DiskWriters {
         snapshot: Snapshot,
         verdicts: &mpsc::UnboundedSender<Verdict>,
     ) -> Self {
-        let (jobs, queue) = std_mpsc::channel::<Job>();
-        let queue = Arc::new(Mutex::new(queue));
+        let (jobs, queue) = crossbeam_channel::unbounded::<Job>();
         let thread = |_| {
-            let (receive, queue) = (Arc::clone(receive), Arc::clone(&queue));
+            let (receive, queue) = (Arc::clone(receive), queue.clone());
             let (store, verdicts) = (store.clone(), verdicts.clone());
             spawn_blocking(move || {
-                loop {
-                    let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
-                    let Ok(job) = job else { return };
+                for job in queue {
                     let verdict = write(&receive, &store, &snapshot, &job);
                     drop(job);
                     if verdicts.send(verdict).is_err() {
