@@ -19,6 +19,7 @@ mod hub;
 pub mod link;
 pub mod listener;
 mod listening;
+mod open_requests;
 mod outbox;
 mod page_set;
 mod pages;

@@ -3,7 +3,6 @@
 //! Owns: letting it in, what it may ask and how much at once, and its end: by a grant that
 //! ended, by bad manners, by going away. Refuses: answering ([`serve`](super::serve)).
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -18,12 +17,10 @@ use shoal_protocol::bounded::List;
 use shoal_protocol::have::{RANGES_MAX, RangeSet};
 use shoal_protocol::id::SnapshotId;
 use shoal_protocol::peer::PeerKey;
-use shoal_protocol::wire::limits::{
-    FRAME_PAYLOAD_BYTES_MAX, GRANTS_PER_CONNECTION_MAX, REQUESTED_BYTES_MAX, REQUESTS_OPEN_MAX,
-};
+use shoal_protocol::wire::limits::{FRAME_PAYLOAD_BYTES_MAX, GRANTS_PER_CONNECTION_MAX};
 use shoal_protocol::wire::{
-    Admitted, Busy, ByeReason, Have, HaveRequest, Kind, Located, Message, Outcome, Pages, Pong,
-    Present, Refused, RefusedReason, RequestId, RunEnd,
+    Admitted, Busy, ByeReason, Have, HaveRequest, Kind, Located, Message, Outcome, PageRequest,
+    Pages, Pong, Present, Refused, RefusedReason, RequestId, RunEnd, RunRequest,
 };
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -31,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use super::answer::Readers;
 use super::greeting;
 use super::link::{LinkError, LinkReader};
+use super::open_requests::OpenRequests;
 use super::outbox::{Outbox, Payload};
 use super::rights::Rights;
 use super::serve::Server;
@@ -64,8 +62,7 @@ pub(crate) struct Visitor {
     outbox: Outbox,
     closing: CancellationToken,
     readers: Arc<Readers>,
-    /// Requests that are open, and how many bytes each covers.
-    open: Mutex<HashMap<RequestId, u64>>,
+    requests: OpenRequests,
     generation: AtomicU64,
     /// Snapshots whose offer it wants to hear about.
     subscribed: Mutex<Vec<SnapshotId>>,
@@ -102,7 +99,7 @@ impl Visitor {
             outbox,
             closing,
             readers: Arc::default(),
-            open: Mutex::default(),
+            requests: OpenRequests::default(),
             generation: AtomicU64::new(0),
             subscribed: Mutex::default(),
         })
@@ -308,18 +305,11 @@ impl Visitor {
                 // Offers of our visitors are of no use until we fetch from them.
                 reader.payload(&mut vec![0; payload]).await?;
             }
-            let server = &self.house.server;
             match message {
                 Message::Present(present) => self.present_again(&present),
-                Message::RunRequest(asked)
-                    if self.open_request(asked.request, asked.ranges.total_bytes()) =>
-                {
-                    server.ask(self, asked);
-                }
-                Message::PageRequest(asked) if self.open_request(asked.request, 0) => {
-                    tokio::spawn(Arc::clone(server).send_pages(Arc::clone(self), asked));
-                }
-                Message::Cancel(cancel) => server.cancel(self, cancel.request),
+                Message::RunRequest(asked) => self.ask_for_run(asked),
+                Message::PageRequest(asked) => self.ask_for_pages(asked),
+                Message::Cancel(cancel) => self.house.server.cancel(self, cancel.request),
                 Message::HaveRequest(asked) => self.tell_offer(&asked).await,
                 Message::Locate(asked) => self.outbox.say(Located {
                     request: asked.request,
@@ -329,6 +319,19 @@ impl Visitor {
                 Message::Bye(_) => return Ok(()),
                 _ => {}
             }
+        }
+    }
+
+    fn ask_for_run(self: &Arc<Self>, asked: RunRequest) {
+        if self.open_request(asked.request, asked.ranges.total_bytes()) {
+            self.house.server.ask(self, asked);
+        }
+    }
+
+    fn ask_for_pages(self: &Arc<Self>, asked: PageRequest) {
+        if self.open_request(asked.request, 0) {
+            let server = Arc::clone(&self.house.server);
+            tokio::spawn(server.send_pages(Arc::clone(self), asked));
         }
     }
 
@@ -346,27 +349,19 @@ impl Visitor {
         }
     }
 
-    /// Notes that a request is open, unless too much is.
+    /// Notes that a request is open, or says that it has to wait, since too much is.
     fn open_request(&self, request: RequestId, bytes: u64) -> bool {
-        let mut open = self.open_requests();
-        let covered: u64 = open.values().sum();
-        let too_much = open.len() >= REQUESTS_OPEN_MAX || covered + bytes > REQUESTED_BYTES_MAX;
-        if too_much || open.contains_key(&request) {
+        let opened = self.requests.open(request, bytes);
+        if !opened {
             let retry_ms = BUSY_RETRY_MS;
             self.outbox.say(Busy { request, retry_ms });
-            return false;
         }
-        open.insert(request, bytes);
-        true
-    }
-
-    fn open_requests(&self) -> std::sync::MutexGuard<'_, HashMap<RequestId, u64>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        opened
     }
 
     /// Notes that a request is not open any more.
     pub(crate) fn close_request(&self, request: RequestId) {
-        self.open_requests().remove(&request);
+        self.requests.close(request);
     }
 
     /// Ends a request of which no data was sent.
