@@ -23,13 +23,16 @@ fn file(sets: &Sets, rounds: usize, quick: bool) -> io::Result<()> {
     let mut contenders = vec![
         contender("cp", move || {
             let to = sets.fresh("cp")?;
+            sets::settle(&to)?;
             time(Command::new("cp").arg(source).arg(to.join("copy")))
         }),
         contender("shoal add --in-place", move || {
             add(&sets.fresh("home")?, source, &["--in-place"])
         }),
         contender("dd conv=fsync", move || {
-            let to = sets.fresh("dd")?.join("copy");
+            let to = sets.fresh("dd")?;
+            sets::settle(&to)?;
+            let to = to.join("copy");
             time(
                 Command::new("dd")
                     .arg(format!("if={}", source.display()))
@@ -53,7 +56,8 @@ fn folder(sets: &Sets, rounds: usize, quick: bool) -> io::Result<()> {
     add(&again, source, &[])?;
     let mut contenders = vec![
         contender("cp -r, sync -f", move || {
-            let to = sets.fresh("cp")?;
+            let to = sets.unused("cp")?;
+            sets::settle(&to)?;
             let script = "cp -r \"$0\" \"$1/copy\" && sync -f \"$1\"";
             time(Command::new("sh").args(["-c", script]).arg(source).arg(to))
         }),
@@ -82,6 +86,7 @@ fn contender<'a>(name: &str, run: impl FnMut() -> io::Result<Cost> + 'a) -> Cont
 }
 
 fn add(home: &Path, source: &Path, flags: &[&str]) -> io::Result<Cost> {
+    sets::settle(home)?;
     time(
         Command::new(binary())
             .env("SHOAL_HOME", home)
@@ -114,6 +119,7 @@ fn versioning_tools<'a>(sets: &'a Sets, source: &'a PathBuf) -> Vec<Contender<'a
         if installed(program) {
             tools.push(contender(name, move || {
                 let to = sets.fresh("tool")?;
+                sets::settle(&to)?;
                 time(Command::new("sh").args(["-c", script]).arg(source).arg(to))
             }));
         } else {

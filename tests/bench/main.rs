@@ -55,6 +55,7 @@ fn main() -> std::io::Result<()> {
     let args = Args::parse();
     std::fs::create_dir_all(&args.dir)?;
     let sets = sets::Sets::make(&args.dir.canonicalize()?, args.shrink)?;
+    sets::touch_memory(0.7)?;
     let wants = |what| args.what == what || args.what == What::All;
     if wants(What::Ingest) {
         ingest::run(&sets, args.rounds, args.quick)?;

@@ -66,6 +66,55 @@ impl Sets {
         std::fs::create_dir_all(&dir)?;
         Ok(dir)
     }
+
+    /// An empty scratch directory where none with this name was yet. What earlier ones hold
+    /// stays on the disk, but not in the page cache.
+    ///
+    /// For copies with many files: ext4 passes over inodes that were freed within the last
+    /// minutes one by one, so whoever makes 20,000 files behind somebody who removed as many
+    /// pays for that.
+    pub fn unused(&self, name: &str) -> io::Result<PathBuf> {
+        let dir = |number: usize| self.scratch.join(format!("{name}-{number}"));
+        let number = (0..)
+            .find(|number| !dir(*number).exists())
+            .expect("an unused number");
+        if let Some(before) = number.checked_sub(1) {
+            evict(&dir(before))?;
+        }
+        std::fs::create_dir_all(dir(number))?;
+        Ok(dir(number))
+    }
+}
+
+/// Writes out what lies beneath a folder and drops it from the page cache.
+fn evict(path: &Path) -> io::Result<()> {
+    let meta = path.symlink_metadata()?;
+    if meta.is_dir() {
+        for entry in std::fs::read_dir(path)? {
+            evict(&entry?.path())?;
+        }
+    } else if meta.is_file() {
+        let file = std::fs::File::open(path)?;
+        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)?;
+    }
+    Ok(())
+}
+
+/// Writes out everything that is dirty, so that no contender is slowed by what the one before
+/// it left behind.
+pub fn settle(dir: &Path) -> io::Result<()> {
+    Ok(rustix::fs::syncfs(std::fs::File::open(dir)?)?)
+}
+
+/// Has the machine hand over `share` of its free memory. A virtual machine gets its memory
+/// page by page when it first touches it, which would be counted against whoever comes first.
+pub fn touch_memory(share: f64) -> io::Result<()> {
+    let info = std::fs::read_to_string("/proc/meminfo")?;
+    let free = info.lines().find(|line| line.starts_with("MemAvailable:"));
+    let kib = free.and_then(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok());
+    let bytes = (kib.unwrap_or(0.0) * 1024.0 * share) as usize;
+    std::hint::black_box(vec![1_u8; bytes]);
+    Ok(())
 }
 
 /// Removes a file or folder that may not be there.

@@ -1,7 +1,7 @@
 //! `get` beside rsync from a daemon, curl from nginx, and sendme; peak memory of both sides.
 
 use std::io::{self, BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use shoal_tests::shoal::binary;
@@ -42,8 +42,9 @@ fn one(sets: &Sets, rounds: usize, title: &str, source: &Path) -> io::Result<()>
         None
     };
     let mut contenders = vec![contender("shoal get", || {
-        let to = sets.fresh("get")?;
+        let to = copies(sets, source, "get")?;
         let home = sets.fresh("get-home")?;
+        sets::settle(&to)?;
         time(
             Command::new(binary())
                 .env("SHOAL_HOME", home)
@@ -54,13 +55,15 @@ fn one(sets: &Sets, rounds: usize, title: &str, source: &Path) -> io::Result<()>
     if let Some((_server, port)) = &rsync {
         let url = format!("rsync://127.0.0.1:{port}/data/");
         contenders.push(contender("rsync daemon", move || {
-            let to = sets.fresh("rsync")?;
+            let to = copies(sets, source, "rsync")?;
+            sets::settle(&to)?;
             time(Command::new("rsync").args(["-a", "-W", &url]).arg(to))
         }));
     }
     if let Some((_server, url)) = &nginx {
         contenders.push(contender("curl from nginx", move || {
             let to = sets.fresh("curl")?;
+            sets::settle(&to)?;
             time(
                 Command::new("curl")
                     .args(["-sf", url, "-o"])
@@ -70,7 +73,8 @@ fn one(sets: &Sets, rounds: usize, title: &str, source: &Path) -> io::Result<()>
     }
     if let Some((_server, ticket)) = &sendme {
         contenders.push(contender("sendme", move || {
-            let to = sets.fresh("sendme")?;
+            let to = copies(sets, source, "sendme")?;
+            sets::settle(&to)?;
             time(
                 Command::new("sendme")
                     .args(["receive", ticket])
@@ -94,6 +98,14 @@ fn one(sets: &Sets, rounds: usize, title: &str, source: &Path) -> io::Result<()>
     println!("\nPeak memory of `shoal share`: {} MiB", peak >> 20);
     drop(sharer);
     sets::remove(&sets.scratch)
+}
+
+/// Where a copy of `source` goes.
+fn copies(sets: &Sets, source: &Path, name: &str) -> io::Result<PathBuf> {
+    match source.is_dir() {
+        true => sets.unused(name),
+        false => sets.fresh(name),
+    }
 }
 
 fn contender<'a>(name: &str, run: impl FnMut() -> io::Result<Cost> + 'a) -> Contender<'a> {
