@@ -24,6 +24,11 @@ bench-parts:
 crash-campaign:
     SHOAL_CAMPAIGN=large cargo test --release -p shoal-store crash -- --nocapture
 
+# Ten kills of the getter, and ten of the sharer, in gets of 2 GiB (CI takes shorter ones).
+resume-campaign:
+    cargo build --release --workspace
+    SHOAL_CAMPAIGN=large cargo test --release --workspace --test e2e resume -- --nocapture --test-threads=1
+
 # Fuzz one parser of outside bytes: ticket, frame, page, manifest, path, snapshot, pack.
 fuzz TARGET SECONDS="60":
     cargo +nightly fuzz run --fuzz-dir fuzz {{TARGET}} -- -max_total_time={{SECONDS}}

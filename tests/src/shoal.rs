@@ -173,6 +173,19 @@ impl Home {
         }
     }
 
+    /// Runs a daemon that answers by the time this returns.
+    pub fn up(&self) -> Running {
+        let mut running = self.start(&["up"]);
+        if running
+            .stderr_line(|line| line.contains("listens on"))
+            .is_none()
+        {
+            let finished = running.wait();
+            panic!("the daemon did not start: {finished:?}");
+        }
+        running
+    }
+
     /// Shares `what` and gives the ticket and the process that serves it.
     pub fn share(&self, what: &Path) -> (String, Running) {
         let mut running = self.start(&["share", &what.to_string_lossy()]);
