@@ -5,4 +5,5 @@
 //! outside is for the crates' own tests.
 
 pub mod data;
+pub mod relay;
 pub mod shoal;
