@@ -18,6 +18,7 @@ pub mod paged_list;
 pub mod path;
 pub mod peer;
 pub mod serve;
+pub mod size;
 pub mod snapshot;
 pub mod version;
 pub mod wire;

@@ -7,6 +7,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use shoal_protocol::size::Size;
+
 /// A listener to one operation. Every method has an empty default, so that a listener
 /// implements what it shows.
 pub trait Progress: Send + Sync {
@@ -84,8 +86,10 @@ impl fmt::Display for Note {
         match self {
             Note::Copying { bytes, free } => write!(
                 f,
-                "this file system has no reflinks: up to {bytes} bytes are copied into the store \
-                 ({free} bytes are free; `--in-place` would copy nothing)"
+                "this file system has no reflinks: up to {} are copied into the store \
+                 ({} are free; `--in-place` would copy nothing)",
+                Size(*bytes),
+                Size(*free)
             ),
             Note::ChangedWhileRead { path, attempt } => write!(
                 f,
@@ -94,13 +98,16 @@ impl fmt::Display for Note {
             ),
             Note::Damaged { path, bytes } => write!(
                 f,
-                "{}: {bytes} bytes are not what they were when they were added",
-                path.display()
+                "{}: {} are not what they were when they were added",
+                path.display(),
+                Size(*bytes)
             ),
             Note::WaitingForRoom { needed, free } => {
                 write!(
                     f,
-                    "the disk is full: {needed} bytes are needed and {free} are free"
+                    "the disk is full: {} are needed and {} are free",
+                    Size(*needed),
+                    Size(*free)
                 )
             }
         }

@@ -1,28 +1,28 @@
 //! Numbers, times and names as people read them.
 //!
-//! Owns: every rounding and every unit that is shown. Sizes are decimal (1 MB is 10⁶
-//! bytes), as disks and networks count. Refuses: layout.
+//! Owns: every rounding and every unit that is shown; those of sizes are
+//! [`Size`](shoal_protocol::size::Size)'s. Refuses: layout.
 
 use std::fmt::Write;
 use std::time::Duration;
 
-const UNITS: [&str; 7] = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
+use shoal_protocol::size::Size;
 
 /// A size: `512 MB`, `1.5 GB`, `0 B`.
 pub fn bytes(count: u64) -> String {
-    let unit = unit_of(count);
-    format!("{} {}", in_unit(count, unit), UNITS[unit])
+    Size(count).to_string()
 }
 
 /// A part of a whole in the unit of the whole: `0.3 of 512 MB`. A part that would round to
 /// nothing keeps its own unit: `12 kB of 512 MB`.
 pub fn bytes_of(part: u64, whole: u64) -> String {
-    let unit = unit_of(whole);
-    let shown = in_unit(part, unit);
-    if unit_of(part) > unit || (part > 0 && shown == "0") {
-        return format!("{} of {}", bytes(part), bytes(whole));
+    let (part, whole) = (Size(part), Size(whole));
+    let unit = whole.unit();
+    let shown = part.in_unit(unit);
+    if part.unit() > unit || (part > Size(0) && shown == "0") {
+        return format!("{part} of {whole}");
     }
-    format!("{shown} of {} {}", in_unit(whole, unit), UNITS[unit])
+    format!("{shown} of {whole}")
 }
 
 /// A rate: `312 MB/s`.
@@ -117,24 +117,6 @@ pub fn short_id(text: &str) -> &str {
     }
 }
 
-fn unit_of(count: u64) -> usize {
-    let mut unit = 0;
-    // The limit is where three digits would round up into four.
-    while unit + 1 < UNITS.len() && count as f64 / 1000f64.powi(unit as i32) >= 999.5 {
-        unit += 1;
-    }
-    unit
-}
-
-fn in_unit(count: u64, unit: usize) -> String {
-    let value = count as f64 / 1000f64.powi(unit as i32);
-    if unit == 0 || value >= 99.95 {
-        return format!("{value:.0}");
-    }
-    let text = format!("{value:.1}");
-    text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
-}
-
 fn two_units(major: u64, major_unit: &str, minor: u64, minor_unit: &str) -> String {
     if minor == 0 {
         format!("{major} {major_unit}")
@@ -165,20 +147,6 @@ fn civil(days: u64) -> (u64, u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes_have_at_most_three_digits_that_matter() {
-        let check = |count, expect| assert_eq!(bytes(count), expect);
-        check(0, "0 B");
-        check(999, "999 B");
-        check(1_000, "1 kB");
-        check(1_540, "1.5 kB");
-        check(512_000_000, "512 MB");
-        check(999_600_000, "1 GB");
-        check(2_147_483_648, "2.1 GB");
-        check(64_000_000, "64 MB");
-        check(u64::MAX, "18.4 EB");
-    }
 
     #[test]
     fn a_part_is_shown_in_the_unit_of_its_whole() {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use shoal_protocol::names::ArtifactName;
+use shoal_protocol::size::Size;
 use shoal_store::Store;
 use shoal_store::history::HistoryLoss;
 use shoal_store::ingest::{self, AddMode};
@@ -115,8 +116,9 @@ fn losses(
             names.join(", ")
         };
         let message = format!(
-            "{who} lost {} bytes: the files that held them have changed ({})",
-            loss.bytes, loss.paths
+            "{who} lost {}: the files that held them have changed ({})",
+            Size(loss.bytes),
+            loss.paths
         );
         let holders = holders(node, &view, &loss.snapshot)?;
         let hint = if holders.is_empty() {

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use shoal_protocol::id::SnapshotId;
 use shoal_protocol::manifest::{SnapshotCursor, Step};
+use shoal_protocol::size::Size;
 use shoal_store::check::{RepairError, SnapshotHealth, VerifyReport, VerifyScope};
 
 use super::progress::Relay;
@@ -186,10 +187,10 @@ impl Node {
         let files = &health.gone;
         for path in &files.named {
             let what = match files.total {
-                1 => format!("{} bytes of `{path}` are gone", health.bytes_gone),
+                1 => format!("{} of `{path}` are gone", Size(health.bytes_gone)),
                 many => format!(
-                    "`{path}` is damaged ({} bytes in {many} files)",
-                    health.bytes_gone
+                    "`{path}` is damaged ({} in {many} files)",
+                    Size(health.bytes_gone)
                 ),
             };
             let bytes = if problems.is_empty() {

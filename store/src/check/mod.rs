@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use shoal_protocol::id::{ChunkId, PageId, SnapshotId};
 use shoal_protocol::manifest::{SnapshotCursor, Step};
 use shoal_protocol::path::ManifestPath;
+use shoal_protocol::size::Size;
 
 use self::hashing::Hashing;
 use crate::held::Holdings;
@@ -64,7 +65,7 @@ pub struct DamagedPlace {
 impl std::fmt::Display for DamagedPlace {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { path, bytes, why } = self;
-        write!(f, "{}: {bytes} bytes {why}", path.display())
+        write!(f, "{}: {} {why}", path.display(), Size(*bytes))
     }
 }
 

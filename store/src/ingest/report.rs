@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use shoal_protocol::id::SnapshotId;
 use shoal_protocol::path::ManifestPath;
+use shoal_protocol::size::Size;
 
 use crate::StoreError;
 use crate::history::HistoryLoss;
@@ -176,8 +177,9 @@ impl fmt::Display for AddWarning {
                 bytes,
             } => write!(
                 f,
-                "{folders} `{name}` folder(s) with {entries} entries and {bytes} bytes were added \
-                 ({example}, …); a line `{name}/` in .shoalignore leaves them out"
+                "{folders} `{name}` folder(s) with {entries} entries and {} were added \
+                 ({example}, …); a line `{name}/` in .shoalignore leaves them out",
+                Size(*bytes)
             ),
         }
     }
@@ -267,9 +269,9 @@ pub enum AddError {
     #[error("still being written: {0}")]
     Changing(PathList<ManifestPath>),
     /// The bytes do not fit the store's file system.
-    #[error("{needed} bytes would be copied and {free} are free")]
+    #[error("{} of room are needed for copies and {} are free", Size(*needed), Size(*free))]
     NoSpace {
-        /// Bytes that must be written at least.
+        /// Bytes that must be written at least, and a margin.
         needed: u64,
         /// Bytes that are free.
         free: u64,

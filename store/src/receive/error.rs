@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use shoal_protocol::id::{ChunkId, PageId, SnapshotId};
 use shoal_protocol::paged_list;
 use shoal_protocol::path::ManifestPath;
+use shoal_protocol::size::Size;
 
 use crate::error::{StoreError, is_no_space};
 
@@ -126,7 +127,7 @@ pub enum ReceiveError {
     #[error("the artifact holds `{0}`, a name that shoal needs while it receives")]
     ReservedName(ManifestPath),
     /// The file system of the destination has no room for what is missing.
-    #[error("{} needs {needed} bytes and has room for {free}", dest.display())]
+    #[error("{} needs {} and has room for {}", dest.display(), Size(*needed), Size(*free))]
     NoRoom {
         /// The destination.
         dest: PathBuf,

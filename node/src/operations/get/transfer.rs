@@ -11,6 +11,7 @@ use shoal_protocol::access::Ticket;
 use shoal_protocol::fetch::Waiting;
 use shoal_protocol::manifest::EntryKind;
 use shoal_protocol::peer::PeerKey;
+use shoal_protocol::size::Size;
 use shoal_protocol::snapshot::Shape;
 use shoal_store::Store;
 use shoal_store::index::{AbsolutePath, AudienceId, Coverage, Origin, SnapshotRow};
@@ -396,8 +397,8 @@ fn tell(transfer: &Transfer, event: &FetchEvent) {
 fn waiting_for(waiting: &Waiting) -> String {
     match waiting {
         Waiting::Peer => "anybody who has it".to_owned(),
-        Waiting::Offer { bytes } => format!("somebody who has the last {bytes} bytes"),
-        Waiting::IntactCopy { bytes } => format!("an intact copy of {bytes} bytes"),
+        Waiting::Offer { bytes } => format!("somebody who has the last {}", Size(*bytes)),
+        Waiting::IntactCopy { bytes } => format!("an intact copy of {}", Size(*bytes)),
         Waiting::BusyPeer { .. } => "a peer that is busy".to_owned(),
         Waiting::SilentPeer { peer, .. } => format!("{peer}, which has gone silent"),
     }

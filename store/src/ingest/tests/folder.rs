@@ -259,8 +259,8 @@ fn clutter_is_added_and_pointed_out() {
     world.write("node_modules/x/node_modules/y", "1");
     let added = world.add(AddMode::Keep);
     let texts: Vec<_> = added.warnings.iter().map(ToString::to_string).collect();
-    assert!(texts[0].starts_with("1 `node_modules` folder(s) with 1 entries and 1 bytes"));
-    assert!(texts[1].starts_with("2 `__pycache__` folder(s) with 2 entries and 5 bytes"));
+    assert!(texts[0].starts_with("1 `node_modules` folder(s) with 1 entries and 1 B"));
+    assert!(texts[1].starts_with("2 `__pycache__` folder(s) with 2 entries and 5 B"));
 }
 
 #[test]
