@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use shoal_node::api::{Client, ConnectMode, Event, Events, Progress, What};
 use shoal_node::config::{Config, Loaded, default_home};
-use shoal_protocol::access::ticket::Ticket;
+use shoal_protocol::access::ticket::{Ticket, is_meant_as_ticket};
 
 use crate::args::Global;
 use crate::error::{Code, Failure};
@@ -141,7 +141,7 @@ pub fn named(text: &str) -> Option<String> {
 
 /// What a thing is called in a sentence.
 pub fn subject(text: &str) -> String {
-    if text.trim_start().starts_with("shoal1") {
+    if is_meant_as_ticket(text) {
         return named(text).unwrap_or_else(|| "what the ticket names".to_owned());
     }
     let trimmed = text.trim_end_matches('/');
@@ -311,6 +311,7 @@ mod tests {
     #[test]
     fn tickets_are_not_named() {
         assert_eq!(subject("shoal1abcdef"), "what the ticket names");
+        assert_eq!(subject("SHOAL1ABCDEF"), "what the ticket names");
         assert_eq!(subject("./data/lab-data/"), "lab-data");
         assert_eq!(subject("/data/x"), "x");
         assert_eq!(subject("lab/x@v3"), "lab/x@v3");

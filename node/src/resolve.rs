@@ -5,6 +5,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use shoal_protocol::access::ticket::is_meant_as_ticket;
 use shoal_protocol::access::{Scope, Ticket, TicketError};
 use shoal_protocol::id::SnapshotId;
 use shoal_protocol::names::{ArtifactRef, Base, IdPrefix};
@@ -37,7 +38,7 @@ impl Target {
     /// Looks `what` up.
     pub(crate) fn of(view: &View, what: &What) -> Result<Self, ApiError> {
         let text = what.text.trim();
-        if is_ticket(text) {
+        if is_meant_as_ticket(text) {
             return ticket(text);
         }
         let path = absolute(&what.cwd, Path::new(text));
@@ -146,7 +147,7 @@ impl Place {
 
 /// What an operation works on, for people and logs: never a ticket.
 pub(crate) fn subject(what: &What) -> String {
-    if is_ticket(what.text.trim()) {
+    if what.is_ticket() {
         "a ticket".to_owned()
     } else {
         what.text.clone()
@@ -178,12 +179,6 @@ pub(crate) fn place(origin: &Origin) -> &Path {
 
 fn exists(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
-}
-
-/// Whether a text can be nothing but a ticket, good or bad.
-fn is_ticket(text: &str) -> bool {
-    let head = text.as_bytes().get(..6);
-    head.is_some_and(|h| h[..5].eq_ignore_ascii_case(b"shoal") && h[5].is_ascii_digit())
 }
 
 fn is_plainly_a_path(text: &str) -> bool {
@@ -304,10 +299,10 @@ mod tests {
     #[test]
     fn tickets_and_paths_are_told_by_how_they_begin() {
         for text in ["shoal1", "shoal1garbage", "SHOAL1ABC", "shoal2x"] {
-            assert!(is_ticket(text), "{text}");
+            assert!(is_meant_as_ticket(text), "{text}");
         }
         for text in ["shoal", "shoal/x", "./shoal1x", "lab/shoal1"] {
-            assert!(!is_ticket(text), "{text}");
+            assert!(!is_meant_as_ticket(text), "{text}");
         }
         for text in [".", "..", "/", "./x", "../x", "/x"] {
             assert!(is_plainly_a_path(text), "{text}");

@@ -269,6 +269,14 @@ impl Body {
     }
 }
 
+/// Whether `text` can be nothing but a ticket, good or bad, of this version or another.
+pub fn is_meant_as_ticket(text: &str) -> bool {
+    let text = text.trim_start().as_bytes();
+    let word = text.get(..WORD.len());
+    word.is_some_and(|word| word.eq_ignore_ascii_case(WORD.as_bytes()))
+        && text.get(WORD.len()).is_some_and(u8::is_ascii_digit)
+}
+
 /// What stands behind `shoal1`, upper-case, without white space; read no further than a
 /// ticket can be long.
 fn digits(text: &str) -> Result<String, TicketError> {

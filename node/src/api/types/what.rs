@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use shoal_protocol::access::ticket::is_meant_as_ticket;
 
 /// What a command names: a ticket, an id (a unique prefix is enough), an artifact name or a
 /// path, as it was typed, with the directory it was typed in.
@@ -27,7 +28,7 @@ impl What {
 
     /// Whether the text looks like a ticket, which is a secret.
     pub fn is_ticket(&self) -> bool {
-        self.text.trim_start().starts_with("shoal1")
+        is_meant_as_ticket(&self.text)
     }
 }
 
