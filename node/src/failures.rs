@@ -227,6 +227,7 @@ impl From<ReceiveError> for ApiError {
             }
             ReceiveError::Incomplete(_) => Self::new(ErrorKind::NoSource, message)
                 .hint("get it again with its ticket, or `shoal verify --repair`"),
+            ReceiveError::Cancelled => Self::interrupted(),
             ReceiveError::Disk { path, source } => Self::io(path, &source),
             ReceiveError::Unrequested { .. }
             | ReceiveError::WrongLength { .. }

@@ -12,10 +12,11 @@ use shoal_protocol::fetch::Waiting;
 use shoal_protocol::manifest::EntryKind;
 use shoal_protocol::peer::PeerKey;
 use shoal_protocol::size::Size;
+use shoal_protocol::size::Size;
 use shoal_protocol::snapshot::Shape;
 use shoal_store::Store;
 use shoal_store::index::{AbsolutePath, AudienceId, Coverage, Origin, SnapshotRow};
-use shoal_store::receive::{Next, Receive, ReceiveRequest, Received};
+use shoal_store::receive::{Next, Receive, ReceiveError, ReceiveRequest, Received};
 use tokio_util::sync::CancellationToken;
 
 use super::coalesce::Transfer;
@@ -193,7 +194,15 @@ impl Work<'_> {
     async fn filled_locally(&self, receive: &Arc<Receive>) -> Result<bool, ApiError> {
         let (filling, cancelled) = (Arc::clone(receive), self.transfer.cancelled.clone());
         let fill = blocking(move || fill(&filling, &cancelled));
-        self.watch(fill, receive, None).await
+        let cancel = async {
+            self.transfer.cancelled.cancelled().await;
+            receive.cancel();
+            std::future::pending().await
+        };
+        tokio::select! {
+            filled = self.watch(fill, receive, None) => filled,
+            never = cancel => never,
+        }
     }
 
     /// Waits for `work` and tells how far it is meanwhile.
@@ -325,17 +334,22 @@ fn shape(source: &Source) -> Result<Shape, ApiError> {
 
 /// Fills the destination from this disk; `false` if something is not here.
 fn fill(receive: &Receive, cancelled: &CancellationToken) -> Result<bool, ApiError> {
-    if cancelled.is_cancelled() {
-        receive.checkpoint()?;
-        return Err(ApiError::interrupted());
-    }
-    match receive.next()? {
-        Next::Done => Ok(true),
-        Next::Run(run) => {
+    let next = match cancelled.is_cancelled() {
+        true => Err(ReceiveError::Cancelled),
+        false => receive.next(),
+    };
+    match next {
+        Ok(Next::Done) => Ok(true),
+        Ok(Next::Run(run)) => {
             receive.give_back(run.id);
             Ok(false)
         }
-        Next::Pages(_) | Next::Wait => Ok(false),
+        Ok(Next::Pages(_) | Next::Wait) => Ok(false),
+        Err(ReceiveError::Cancelled) => {
+            receive.checkpoint()?;
+            Err(ApiError::interrupted())
+        }
+        Err(error) => Err(error.into()),
     }
 }
 
