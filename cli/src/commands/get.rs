@@ -123,7 +123,7 @@ fn summary(got: &Got) -> String {
     let files = format::counted(got.entries, "file");
     let moved = format::bytes_of(got.wire_in, got.bytes);
     let time = format::elapsed(Duration::from_millis(got.elapsed_ms));
-    if got.files_written == 0 && got.entries > 0 {
+    if got.files_written + got.files_removed == 0 && got.entries > 0 {
         return format!("{name}: up to date, {files}, moved {moved} in {time}");
     }
     format!("{name}: {files}, moved {moved} in {time}")
@@ -144,6 +144,7 @@ mod tests {
             bytes: 512_000_000,
             bytes_reused: 511_700_000,
             files_written: 2,
+            files_removed: 0,
             wire_in: 300_000,
             wire_out: 0,
             elapsed_ms: 1_234,

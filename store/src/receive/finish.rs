@@ -205,7 +205,7 @@ impl Receive {
         }
         let path = Path::new(name.as_str());
         (place.tree.ensure(path)).map_err(|e| place.destination.failed(path, e))?;
-        lock(&self.ledger).entries_done += 1;
+        lock(&self.ledger).count_entry(verdict != Verdict::Keep);
         Ok(())
     }
 
@@ -217,7 +217,7 @@ impl Receive {
         let (verdict, found) = self.judge_now(name, &EntryKind::Symlink { target })?;
         match verdict {
             Verdict::Keep => {
-                lock(&self.ledger).entries_done += 1;
+                lock(&self.ledger).count_entry(false);
                 return Ok(());
             }
             Verdict::Edited | Verdict::Check { .. } => return Err(self.edited(name)),
@@ -229,7 +229,7 @@ impl Receive {
         }
         place.tree.ensure_parent(path).map_err(failed)?;
         (place.destination.root.symlink(&text, path)).map_err(failed)?;
-        lock(&self.ledger).entries_done += 1;
+        lock(&self.ledger).count_entry(true);
         Ok(())
     }
 

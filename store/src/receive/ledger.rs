@@ -79,6 +79,7 @@ pub(crate) struct Ledger {
     pub(crate) bytes_reused: u64,
     pub(crate) bytes_resumed: u64,
     pub(crate) entries_done: u64,
+    pub(crate) entries_written: u64,
 }
 
 /// What the index is to learn in one commit.
@@ -230,10 +231,17 @@ impl Ledger {
         }
     }
 
-    /// Notes that a file is whole and has its name.
-    pub(crate) fn place(&mut self, target: Arc<Target>) {
-        self.entries_done += 1;
+    /// Notes that a file is whole and has its name, which was given to it just now if it is
+    /// `written`.
+    pub(crate) fn place(&mut self, target: Arc<Target>, written: bool) {
+        self.count_entry(written);
         self.placed.push(target);
+    }
+
+    /// Counts an entry that stands under its name, and whether it was `written` there.
+    pub(crate) fn count_entry(&mut self, written: bool) {
+        self.entries_done += 1;
+        self.entries_written += u64::from(written);
     }
 
     /// Notes that a file is whole, but cannot get its name yet.

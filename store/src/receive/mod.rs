@@ -117,6 +117,8 @@ pub struct ReceiveProgress {
     pub entries_total: u64,
     /// Entries that stand whole under their names.
     pub entries_done: u64,
+    /// Of those, entries that this receive gave their names: the others stood there already.
+    pub entries_written: u64,
     /// Percent that an earlier, interrupted receive had reached, if this one goes on from it.
     pub resumed_at: Option<u8>,
 }
@@ -251,6 +253,7 @@ impl Receive {
                 .get()
                 .map_or(self.snapshot.entries, |p| p.entries),
             entries_done: ledger.entries_done,
+            entries_written: ledger.entries_written,
             resumed_at: self.place.get().and_then(|place| place.resumed_at),
         }
     }

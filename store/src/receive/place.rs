@@ -35,9 +35,10 @@ impl Receive {
             drop(ledger);
             return if due { self.place_late(false) } else { Ok(()) };
         }
+        let written = target.is_staged();
         match self.try_place(target) {
             Ok(()) => {
-                lock(&self.ledger).place(target.clone());
+                lock(&self.ledger).place(target.clone(), written);
                 Ok(())
             }
             Err(ReceiveError::Disk { source, .. }) if is_clash(&source) => {
@@ -85,11 +86,12 @@ impl Receive {
                     continue;
                 }
             };
+            let written = target.is_staged();
             match placed.and_then(|()| self.try_place(&target)) {
                 Ok(()) => {
                     let mut ledger = lock(&self.ledger);
                     ledger.change_name(target.path());
-                    ledger.place(target);
+                    ledger.place(target, written);
                 }
                 Err(error) => {
                     let clash =

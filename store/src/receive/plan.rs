@@ -248,7 +248,7 @@ impl Receive {
             Verdict::Free | Verdict::Replace => {}
             Verdict::Keep => {
                 plan.file = Some(Walked::Kept);
-                lock(&self.ledger).entries_done += 1;
+                lock(&self.ledger).count_entry(false);
                 return Ok(());
             }
             Verdict::Check { ours } => start = Start::Standing { ours },

@@ -123,8 +123,10 @@ pub struct Got {
     pub bytes: u64,
     /// Bytes that came from this disk, earlier attempts included.
     pub bytes_reused: u64,
-    /// Files written or replaced; 0 if everything was there already.
+    /// Entries written or replaced; 0 if everything was there already.
     pub files_written: u64,
+    /// Files that this version has no more, and that were removed.
+    pub files_removed: u64,
     /// Socket bytes received: what moved.
     pub wire_in: u64,
     /// Socket bytes sent.

@@ -182,6 +182,7 @@ mod tests {
             bytes: 0,
             bytes_reused: 0,
             files_written: 0,
+            files_removed: 0,
             wire_in: 0,
             wire_out: 0,
             elapsed_ms: 0,

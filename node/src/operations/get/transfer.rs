@@ -12,11 +12,10 @@ use shoal_protocol::fetch::Waiting;
 use shoal_protocol::manifest::EntryKind;
 use shoal_protocol::peer::PeerKey;
 use shoal_protocol::size::Size;
-use shoal_protocol::size::Size;
 use shoal_protocol::snapshot::Shape;
 use shoal_store::Store;
 use shoal_store::index::{AbsolutePath, AudienceId, Coverage, Origin, SnapshotRow};
-use shoal_store::receive::{Next, Receive, ReceiveError, ReceiveRequest, Received};
+use shoal_store::receive::{Next, Receive, ReceiveError, ReceiveRequest};
 use tokio_util::sync::CancellationToken;
 
 use super::coalesce::Transfer;
@@ -122,7 +121,8 @@ impl Work<'_> {
             entries: snapshot.entries,
             bytes: received.progress.bytes_total,
             bytes_reused: received.progress.bytes_reused + received.progress.bytes_resumed,
-            files_written: files_written(&received),
+            files_written: received.progress.entries_written,
+            files_removed: received.removed,
             wire_in,
             wire_out,
             elapsed_ms: u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX),
@@ -355,17 +355,6 @@ fn fill(receive: &Receive, cancelled: &CancellationToken) -> Result<bool, ApiErr
 
 fn wire(swarm: &Dialled) -> (u64, u64) {
     (swarm.traffic().received(), swarm.traffic().sent())
-}
-
-/// Nothing was written if every byte stood in its place and nothing had to go.
-fn files_written(received: &Received) -> u64 {
-    let now = &received.progress;
-    let untouched = now.bytes_resumed == now.bytes_total && now.bytes_total > 0;
-    if untouched && received.removed == 0 {
-        0
-    } else {
-        now.entries_done
-    }
 }
 
 /// What a person should know of what the swarm tells.
