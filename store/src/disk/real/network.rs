@@ -66,10 +66,13 @@ pub(super) fn kind(fd: BorrowedFd<'_>) -> io::Result<Option<&'static str>> {
             rustix::fs::minor(device),
         ));
     }
-    Ok(MAGICS
-        .iter()
-        .find(|(number, _)| *number == magic)
-        .map(|(_, name)| *name))
+    Ok(name_of(magic))
+}
+
+#[cfg(target_os = "linux")]
+fn name_of(magic: u64) -> Option<&'static str> {
+    let found = MAGICS.iter().find(|(number, _)| *number == magic);
+    found.map(|(_, name)| *name)
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -95,6 +98,21 @@ fn fuse_kind(mounts: &str, major: u32, minor: u32) -> Option<&'static str> {
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn far_file_systems_are_known_by_their_number_and_near_ones_are_not_on_the_list() {
+        // As in linux/magic.h: NFS, SMB2, Ceph; ext4, XFS, Btrfs, tmpfs, overlayfs.
+        for (magic, name) in [
+            (0x6969, "NFS"),
+            (0xfe53_4d42, "SMB2"),
+            (0x00c3_6400, "Ceph"),
+        ] {
+            assert_eq!(name_of(magic), Some(name));
+        }
+        for magic in [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994, 0x794c_7630] {
+            assert_eq!(name_of(magic), None);
+        }
+    }
 
     #[test]
     fn fuse_mounts_are_told_apart_by_their_type() {
