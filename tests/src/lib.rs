@@ -7,3 +7,4 @@
 pub mod data;
 pub mod relay;
 pub mod shoal;
+pub mod small_disk;

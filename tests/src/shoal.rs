@@ -79,6 +79,16 @@ pub struct Finished {
 }
 
 impl Finished {
+    /// How a command ends.
+    pub fn of(command: &mut Command) -> Self {
+        let output = command.output().expect("it starts");
+        Self {
+            status: output.status,
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
     /// The exit code.
     ///
     /// # Panics
@@ -134,11 +144,17 @@ impl Home {
 
     /// A command that acts on this home and nothing else of the user's.
     pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(binary());
+        command.args(args);
+        self.confine(&mut command);
+        command
+    }
+
+    /// Lets a command see this home and nothing else of the user's.
+    pub fn confine(&self, command: &mut Command) {
         let run = self.dir.path().join("run");
         std::fs::create_dir_all(&run).expect("a directory for sockets");
-        let mut command = Command::new(binary());
         command
-            .args(args)
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.dir.path())
@@ -148,17 +164,37 @@ impl Home {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        command
+    }
+
+    /// A directory beside the store, which goes with it.
+    pub fn outside(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// A copy of the program where users can run it who may not look where it was built.
+    pub fn program(&self) -> PathBuf {
+        let copy = self.dir.path().join("shoal");
+        if !copy.exists() {
+            std::fs::copy(binary(), &copy).expect("the program can be copied");
+        }
+        copy
+    }
+
+    /// Gives everything in [`outside`](Self::outside) to the user nobody, if this user may.
+    pub fn give_to_nobody(&self) {
+        self.program();
+        let run = self.dir.path().join("run");
+        std::fs::create_dir_all(run).expect("a directory for sockets");
+        // Only root may; whoever is not root can act without.
+        let _ = Command::new("chown")
+            .args(["-R", "65534:65534"])
+            .arg(self.dir.path())
+            .output();
     }
 
     /// Runs a command to its end.
     pub fn run(&self, args: &[&str]) -> Finished {
-        let output = self.command(args).output().expect("shoal starts");
-        Finished {
-            status: output.status,
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+        Finished::of(&mut self.command(args))
     }
 
     /// Starts a command that goes on running.

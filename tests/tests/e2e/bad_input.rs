@@ -1,9 +1,12 @@
 //! Bad input: a clear message, its exit code, nothing lost.
 
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use shoal_tests::data;
 use shoal_tests::shoal::{Finished, Home};
 
-fn assert_error(finished: &Finished, code: i32, words: &[&str]) {
+pub(crate) fn assert_error(finished: &Finished, code: i32, words: &[&str]) {
     assert_eq!(finished.code(), code, "{finished:?}");
     assert!(finished.stderr.contains("error:"), "{}", finished.stderr);
     for word in words {
@@ -13,46 +16,6 @@ fn assert_error(finished: &Finished, code: i32, words: &[&str]) {
             finished.stderr
         );
     }
-}
-
-#[test]
-fn tickets_that_are_no_good() {
-    let dir = tempfile::tempdir().unwrap();
-    let source = dir.path().join("f");
-    std::fs::write(&source, b"hello").unwrap();
-    let (alice, bob) = (Home::new(), Home::new());
-    let (ticket, _sharer) = alice.share(&source);
-    let copy = dir.path().join("copy");
-    let get = |ticket: &str| bob.run(&["get", ticket, copy.to_str().unwrap(), "--timeout", "5s"]);
-
-    assert_error(&get("shoal1garbage"), 2, &["ticket"]);
-    let cut = &ticket[..ticket.len() - 7];
-    assert_error(&get(cut), 2, &["ticket"]);
-    let mut changed = ticket.clone().into_bytes();
-    let middle = changed.len() / 2;
-    changed[middle] = if changed[middle] == b'a' { b'b' } else { b'a' };
-    assert_error(&get(std::str::from_utf8(&changed).unwrap()), 2, &["ticket"]);
-    let long = format!("shoal1{}", "a".repeat(100_000));
-    assert_error(&get(&long), 2, &["ticket"]);
-    assert!(!copy.exists());
-    assert_eq!(get(&ticket).code(), 0);
-}
-
-#[test]
-fn a_ticket_bound_to_another_node_is_refused() {
-    let dir = tempfile::tempdir().unwrap();
-    let source = dir.path().join("f");
-    std::fs::write(&source, b"hello").unwrap();
-    let (alice, bob, eve) = (Home::new(), Home::new(), Home::new());
-    let status = bob.run(&["--json", "status"]).ok();
-    let status: serde_json::Value = serde_json::from_str(&status.stdout).unwrap();
-    let peer = status["peer"].as_str().expect("a peer id").to_owned();
-    let mut sharer = alice.start(&["share", source.to_str().unwrap(), "--to", &peer]);
-    let ticket = sharer.line();
-    let copy = dir.path().join("copy");
-    let refused = eve.run(&["get", &ticket, copy.to_str().unwrap(), "--timeout", "5s"]);
-    assert_error(&refused, 7, &["another node"]);
-    bob.run(&["get", &ticket, copy.to_str().unwrap()]).ok();
 }
 
 #[test]
@@ -104,12 +67,111 @@ fn special_files_are_left_out_with_a_warning() {
     let source = dir.path().join("data");
     std::fs::create_dir(&source).unwrap();
     std::fs::write(source.join("file"), b"x").unwrap();
-    std::process::Command::new("mkfifo")
-        .arg(source.join("pipe"))
-        .status()
-        .unwrap();
-    let added = Home::new().run(&["add", source.to_str().unwrap()]).ok();
-    assert!(added.stderr.contains("pipe"), "{}", added.stderr);
+    let make = |program: &str, args: &[&str]| {
+        let mut command = Command::new(program);
+        let made = command.args(args).current_dir(&source).status();
+        made.is_ok_and(|status| status.success())
+    };
+    assert!(make("mkfifo", &["pipe"]));
+    let _socket = std::os::unix::net::UnixListener::bind(source.join("socket")).unwrap();
+    let device = make("mknod", &["null", "c", "1", "3"]);
+    if !device {
+        eprintln!("SKIPPED in part: making a device needs root");
+    }
+    let home = Home::new();
+    let added = home.run(&["add", source.to_str().unwrap()]).ok();
+    let count = 2 + usize::from(device);
+    let words = format!("left out {count} fifos, sockets or devices");
+    assert!(added.stderr.contains(&words), "{}", added.stderr);
+    let listed = home.run(&["ls", added.stdout.trim()]).ok().stdout;
+    assert!(listed.contains("file"), "{listed}");
+    for special in ["pipe", "socket", "null"] {
+        assert!(!listed.contains(special), "{listed}");
+    }
+}
+
+#[test]
+fn names_that_other_file_systems_take_for_one_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("data");
+    std::fs::create_dir(&source).unwrap();
+    for name in ["README", "Readme", "caf\u{e9}", "cafe\u{301}"] {
+        std::fs::write(source.join(name), name).unwrap();
+    }
+    let (alice, bob) = (Home::new(), Home::new());
+    let added = alice.run(&["add", source.to_str().unwrap()]).ok();
+    for name in ["README", "Readme", "caf\u{e9}", "cafe\u{301}"] {
+        assert!(added.stderr.contains(name), "{name}: {}", added.stderr);
+    }
+    // Here they are different names, and stay so.
+    let (ticket, _sharer) = alice.share(&source);
+    let copy = dir.path().join("copy");
+    bob.run(&["get", &ticket, copy.to_str().unwrap()]).ok();
+    crate::sharing::assert_same_tree(&source, &copy);
+}
+
+#[test]
+fn a_file_that_may_not_be_read_is_named_and_nothing_is_added() {
+    use std::os::unix::fs::PermissionsExt;
+    let home = Home::new();
+    let command = |args: &[&str]| {
+        if !rustix::process::geteuid().is_root() {
+            return home.command(args);
+        }
+        // Root may read everything: somebody else has to try.
+        let mut as_nobody = Command::new("setpriv");
+        as_nobody
+            .args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"])
+            .arg(home.program())
+            .args(args);
+        home.confine(&mut as_nobody);
+        as_nobody
+    };
+    let source = home.outside().join("data");
+    std::fs::create_dir(&source).unwrap();
+    std::fs::write(source.join("open"), b"x").unwrap();
+    let secret = source.join("secret");
+    std::fs::write(&secret, b"x").unwrap();
+    home.give_to_nobody();
+    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o000)).unwrap();
+    let refused = Finished::of(&mut command(&["add", source.to_str().unwrap()]));
+    assert_error(
+        &refused,
+        1,
+        &["secret", "Permission denied", "nothing was added"],
+    );
+    assert_eq!(Finished::of(&mut command(&["ls"])).ok().stdout, "");
+}
+
+#[test]
+fn a_file_that_goes_on_changing_is_named_and_nothing_is_added() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("data");
+    std::fs::create_dir(&source).unwrap();
+    let growing = source.join("growing");
+    std::fs::write(&growing, data::bytes("growing", 32 << 20)).unwrap();
+    let home = Home::new();
+    let stop = AtomicBool::new(false);
+    let refused = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let file = std::fs::File::options().write(true).open(&growing).unwrap();
+            let mut length = 32 << 20;
+            while !stop.load(Ordering::Relaxed) {
+                // It grows and shrinks by turns.
+                length ^= 1;
+                file.set_len(length).unwrap();
+            }
+        });
+        let refused = home.run(&["add", source.to_str().unwrap()]);
+        stop.store(true, Ordering::Relaxed);
+        refused
+    });
+    assert_error(
+        &refused,
+        1,
+        &["growing", "still being written", "nothing was added"],
+    );
+    home.run(&["add", source.to_str().unwrap()]).ok();
 }
 
 #[test]

@@ -5,8 +5,11 @@
 mod bad_input;
 mod disk_use;
 mod edits;
+mod full_disk;
 mod history;
 mod looking;
+mod repair;
 mod resume;
 mod several;
 mod sharing;
+mod tickets;
