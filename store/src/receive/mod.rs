@@ -28,7 +28,7 @@ mod run;
 mod source;
 mod target;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod write;
 
 use std::ops::Range;

@@ -3,6 +3,8 @@
 use std::sync::Mutex;
 use std::thread;
 
+use shoal_protocol::chunking::{PROFILE_1, cuts};
+
 use super::*;
 
 fn odd_folder() -> Things {

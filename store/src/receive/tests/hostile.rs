@@ -1,5 +1,8 @@
 //! Wrong bytes, wrong positions, and artifacts that mean harm.
 
+use shoal_protocol::chunking::{PROFILE_1, cuts};
+use shoal_protocol::id::ChunkId;
+
 use super::*;
 
 fn begun(world: &World, artifact: &Artifact) -> (Receive, Run) {
