@@ -20,6 +20,7 @@ use crate::open_files::OpenFiles;
 use crate::pack::{PackFiles, Packs};
 use crate::page_cache::PageCache;
 use crate::rebuild;
+use crate::side_area;
 
 /// Room on the disk that a commit leaves free: an index that runs out of room in the middle
 /// of one has to be opened again.
@@ -99,7 +100,9 @@ impl Store {
             Index::name(&*root)?;
             index
         };
-        Self::assemble(disk, root, lock, index, &options)
+        let store = Self::assemble(disk, root, lock, index, &options)?;
+        side_area::adopt(&store)?;
+        Ok(store)
     }
 
     pub(crate) fn assemble(

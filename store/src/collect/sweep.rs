@@ -4,6 +4,7 @@
 //! packs; those shrink when they are [repacked](super::repack).
 
 use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,11 +12,13 @@ use shoal_protocol::id::{ChunkId, PageId};
 
 use super::mark::Marks;
 use super::{CollectError, Collected};
+use crate::disk::FileKind;
 use crate::index::{
     ChunkRow, Extent, FileClass, FileId, FileRow, PackSpot, RootId, SnapshotRow, View,
 };
 use crate::lease::Closed;
 use crate::progress::Progress;
+use crate::side_area::kept_id;
 use crate::{Batch, Store, StoreError};
 
 /// How many rows are forgotten while the gate is closed.
@@ -216,21 +219,36 @@ pub(super) fn remove_orphans(store: &Store, collected: &mut Collected) -> Result
     let home = store.home();
     let io = |path: &Path| StoreError::io(home.path().join(path));
     let mut known = HashSet::new();
+    let mut orphans = Vec::new();
     for row in store.view().files(RootId::HOME, None)? {
         known.insert(PathBuf::from(row?.path.as_str()));
     }
     let files = Path::new("files");
-    for directory in home.list(files).map_err(io(files))? {
-        let directory = files.join(directory);
-        for name in home.list(&directory).map_err(io(&directory))? {
-            let path = directory.join(name);
-            if !known.contains(&path) {
-                let found = home.stat(&path).map_err(io(&path))?;
-                home.remove_file(&path).map_err(io(&path))?;
-                collected.bytes_freed += found.map_or(0, |found| found.allocated);
+    for name in home.list(files).map_err(io(files))? {
+        let path = files.join(&name);
+        let found = home.stat(&path).map_err(io(&path))?;
+        if found.is_some_and(|found| found.kind == FileKind::Directory) {
+            for name in home.list(&path).map_err(io(&path))? {
+                orphans.push(path.join(name));
             }
+        } else if !is_awaited(store, &name)? {
+            orphans.push(path);
         }
+    }
+    orphans.retain(|path| !known.contains(path));
+    for path in orphans {
+        let found = home.stat(&path).map_err(io(&path))?;
+        home.remove_file(&path).map_err(io(&path))?;
+        collected.bytes_freed += found.map_or(0, |found| found.allocated);
     }
     drop(closed);
     Ok(())
+}
+
+/// Whether a file was moved aside of which the index has not learnt yet.
+fn is_awaited(store: &Store, name: &OsStr) -> Result<bool, StoreError> {
+    let Some(id) = kept_id(name) else {
+        return Ok(false);
+    };
+    Ok(store.view().file(id)?.is_some())
 }

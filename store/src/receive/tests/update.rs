@@ -1,6 +1,7 @@
 //! A new version onto an old one.
 
 use super::*;
+use crate::progress::Silent;
 
 fn v1() -> Things {
     let mut folder = things([
@@ -103,6 +104,7 @@ fn a_kept_version_can_still_be_read_after_the_update() {
     let (received, _) = world.get(&Artifact::folder(&v2())).expect("received");
     assert_eq!(world.found(), v2());
     assert!(received.moved_aside > 0);
+    world.store.collect(&Silent).expect("it can be collected");
     let mut reader = world.store.run_reader(&old.id()).expect("known");
     let mut out = Vec::new();
     let whole = 0..old.snapshot.bytes;
