@@ -3,6 +3,7 @@
 //! Owns: finding out whether the file systems can, making clones under a file's short name,
 //! and removing those that turn out to be superfluous. Refuses: copies.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -60,7 +61,13 @@ impl Clones {
         if let Some(dir) = path.parent() {
             self.home.create_dir(dir).map_err(error())?;
         }
-        if !self.home.reflink(source, &path).map_err(error())? {
+        let mut made = self.home.reflink(source, &path);
+        if matches!(&made, Err(e) if e.kind() == io::ErrorKind::AlreadyExists) {
+            // A power cut took back the short name and left the clone.
+            self.home.remove_file(&path).map_err(error())?;
+            made = self.home.reflink(source, &path);
+        }
+        if !made.map_err(error())? {
             self.possible.store(false, Ordering::Relaxed);
             return Ok(None);
         }

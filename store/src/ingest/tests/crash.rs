@@ -79,12 +79,11 @@ fn check(disk: &FaultyDisk, kept: &[&Option<Kept>], forgotten: Option<&SnapshotI
     assert!(report.damaged.is_empty(), "{:?}", report.damaged.named);
     assert!(report.is_whole(), "something is offered that is not there");
     // And it goes on working.
+    disk.shared().root(Path::new("/data"), true).unwrap();
+    let add = || store.add(&request(Path::new("/data"), AddMode::Keep), &Silent);
+    let added = add().unwrap();
     store.collect(&Silent).unwrap();
-    let data = disk.shared().root(Path::new("/data"), true).unwrap();
-    drop(data);
-    store
-        .add(&request(Path::new("/data"), AddMode::Keep), &Silent)
-        .unwrap();
+    assert_eq!(add().unwrap().snapshot, added.snapshot);
 }
 
 #[test]
