@@ -124,6 +124,10 @@ impl Receive {
             return Ok(());
         }
         let Some(found) = self.look(path)? else {
+            // Perhaps the receive that this one goes on from removed it.
+            if self.is_resumed() {
+                empties(path, emptied);
+            }
             return Ok(());
         };
         let ours = match &entry.kind {
@@ -145,9 +149,7 @@ impl Receive {
         }
         self.remove(&name)?;
         received.removed += 1;
-        if let Some(dir) = path.parent().filter(|dir| *dir != Path::new("")) {
-            emptied.insert(dir.to_owned());
-        }
+        empties(path, emptied);
         Ok(())
     }
 
@@ -264,4 +266,10 @@ impl Receive {
         }
         written
     }
+}
+
+/// Notes that the directory of a file that went may be empty now.
+fn empties(path: &Path, emptied: &mut BTreeSet<PathBuf>) {
+    let dir = path.parent().filter(|dir| *dir != Path::new(""));
+    emptied.extend(dir.map(Path::to_owned));
 }

@@ -12,6 +12,7 @@ fn v1() -> Things {
         ("dir/gone", Thing::File(noise(3, 2000))),
         ("dir/kept", Thing::File(noise(4, 2000))),
         ("empty", Thing::Folder),
+        ("emptied/gone", Thing::File(noise(9, 2000))),
         ("link", Thing::Link("big")),
         ("program", Thing::Program(noise(5, 100))),
     ])
@@ -21,6 +22,7 @@ fn v2() -> Things {
     let mut folder = v1();
     folder.insert(path("big"), Thing::File(noise(6, 300_000)));
     folder.remove(&path("dir/gone"));
+    folder.remove(&path("emptied/gone"));
     folder.insert(path("dir/new"), Thing::File(noise(7, 2000)));
     folder.insert(path("program"), Thing::Program(noise(8, 100)));
     folder
