@@ -33,6 +33,11 @@ pub trait Disk: Send + Sync + 'static {
     fn boot(&self) -> Option<String> {
         None
     }
+    /// When this run of the machine began, in nanoseconds since the epoch, by the clock that
+    /// files get their times from; nothing if that cannot be told.
+    fn booted_ns(&self) -> Option<i128> {
+        None
+    }
 }
 
 /// What kind of thing a name stands for.

@@ -18,7 +18,7 @@ use super::plan::{Plan, Stage};
 use super::{Paths, Receive, ReceiveError, Received, lock};
 use crate::disk::FileKind;
 use crate::export::escapes;
-use crate::index::{DestinationRow, Origin};
+use crate::index::{DestinationRow, FileRow, Origin};
 
 impl Receive {
     /// See [`Receive::finish`].
@@ -132,10 +132,13 @@ impl Receive {
         };
         let ours = match &entry.kind {
             EntryKind::File { size, content, .. } => {
-                let known = self.untouched(&name, &found)?;
-                known.is_some_and(|row| row.content == *content)
-                    || (found.size == *size
-                        && found.kind == FileKind::Regular
+                let known = self.row_at(&name)?;
+                let same = |row: &FileRow| row.identity == found && row.content == *content;
+                let regular = found.kind == FileKind::Regular;
+                known.as_ref().is_some_and(same)
+                    || (regular && self.is_torn(&name, known.as_ref(), &found)?)
+                    || (regular
+                        && found.size == *size
                         && self.holds(&name, *size, content).unwrap_or(false))
             }
             EntryKind::Symlink { target } => {

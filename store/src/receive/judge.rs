@@ -15,6 +15,10 @@ use super::{Receive, ReceiveError};
 use crate::disk::{FileIdentity, FileKind};
 use crate::index::{FileRow, FileState};
 
+/// Changes of a file that a power cut may take back, in nanoseconds: file systems write them
+/// after some seconds.
+const LOST_NS_MAX: i128 = 3_600_000_000_000;
+
 /// What is to be done about a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
@@ -86,15 +90,6 @@ impl Receive {
         }
     }
 
-    /// The row of the file at `name`, if it is in the state that was recorded.
-    pub(super) fn untouched(
-        &self,
-        name: &ManifestPath,
-        found: &FileIdentity,
-    ) -> Result<Option<FileRow>, ReceiveError> {
-        Ok(self.row_at(name)?.filter(|row| row.identity == *found))
-    }
-
     fn judge_file(
         &self,
         name: &ManifestPath,
@@ -102,7 +97,7 @@ impl Receive {
         found: &FileIdentity,
     ) -> Result<Verdict, ReceiveError> {
         let recorded = self.row_at(name)?;
-        let torn = self.is_torn(name, recorded.as_ref())?;
+        let torn = self.is_torn(name, recorded.as_ref(), found)?;
         let row = recorded.filter(|row| row.identity == *found);
         let EntryKind::File {
             executable,
@@ -155,25 +150,36 @@ impl Receive {
         Ok(self.unless_edited(ours))
     }
 
-    /// Whether a file in a state that the index does not know may be shoal's own, torn by a
-    /// power cut. One that was safe on the medium is not: the user edited it. Nor is one that
-    /// an earlier version had: what replaces such a file is safe before it does.
-    fn is_torn(
+    /// Whether a file in a state that the index does not know is shoal's own, torn by a power
+    /// cut. One that was safe on the medium is not: the user edited it.
+    pub(super) fn is_torn(
         &self,
         name: &ManifestPath,
         recorded: Option<&FileRow>,
+        found: &FileIdentity,
     ) -> Result<bool, ReceiveError> {
-        let rebooted = self
-            .resumed
-            .as_ref()
-            .is_some_and(|resumed| resumed.rebooted);
+        let older = |booted| found.changed_ns < booted;
+        if !self.store.disk().booted_ns().is_some_and(older) {
+            return Ok(false);
+        }
         match recorded {
-            _ if !rebooted => Ok(false),
-            Some(row) => Ok(row.state == FileState::Suspect),
-            None => {
+            Some(row) if row.state == FileState::Suspect => {
+                let wrote = |entry: &Entry| match &entry.kind {
+                    EntryKind::File { content, .. } => {
+                        entry.path == *name && *content == row.content
+                    }
+                    EntryKind::Symlink { .. } | EntryKind::EmptyDirectory => false,
+                };
+                Ok(went_back(&row.identity, found) && self.earlier(name, wrote)?)
+            }
+            Some(_) => Ok(false),
+            // The receive that this one goes on from may have had no time to record it. Where an
+            // earlier version had the file, that is not so: what replaces it is safe before.
+            None if self.resumed.as_ref().is_some_and(|r| r.rebooted) => {
                 let before = self.bases.iter().filter(|base| !base.ours);
                 Ok(!self.has(before, name, |entry| entry.path == *name)?)
             }
+            None => Ok(false),
         }
     }
 
@@ -283,6 +289,14 @@ impl Receive {
         }
         Ok(Some(entry))
     }
+}
+
+/// Whether `found` may be what a power cut left of a file that was in a `recorded` state: the
+/// same file, not changed later, nor so long before that the clock must have been set back.
+fn went_back(recorded: &FileIdentity, found: &FileIdentity) -> bool {
+    let place = |one: &FileIdentity| (one.device, one.inode);
+    let since = recorded.changed_ns - found.changed_ns;
+    place(recorded) == place(found) && (0..=LOST_NS_MAX).contains(&since)
 }
 
 fn is_link_to(kind: &EntryKind, text: &str) -> bool {

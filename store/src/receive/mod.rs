@@ -150,8 +150,8 @@ pub struct Receive {
     bases: Vec<Base>,
     /// What an earlier receive of the same left.
     resumed: Option<Resumed>,
-    /// Which start of the machine this is.
-    boot: Vec<u8>,
+    /// Which run of the machine this is; empty where that cannot be told.
+    boot: String,
     place: OnceLock<Place>,
     plan: Mutex<Plan>,
     ledger: Mutex<Ledger>,

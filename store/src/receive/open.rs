@@ -18,7 +18,7 @@ use shoal_protocol::snapshot::Shape;
 use super::ledger::Ledger;
 use super::plan::{Plan, Stage};
 use super::preflight::Preflight;
-use super::resume::{boot, remembered};
+use super::resume::remembered;
 use super::{Place, Receive, ReceiveError, ReceiveRequest};
 use crate::Store;
 use crate::destination::{Destination, resolve};
@@ -42,7 +42,7 @@ impl Store {
                 home: home.as_path().to_owned(),
             });
         }
-        let boot = boot(disk);
+        let boot = disk.boot().unwrap_or_default();
         let (bases, resumed) = remembered(&view, &dest, &request, &boot)?;
         let home_inside = home.as_path().strip_prefix(&dest).ok();
         Ok(Receive {

@@ -3,9 +3,7 @@
 //! Owns: the state in the index, and what it says about bytes that are found in the
 //! destination: whether they are right, and for whom they came. Refuses: to read them.
 
-use std::io;
 use std::ops::Range;
-use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use bincode::{Decode, Encode};
@@ -18,7 +16,6 @@ use shoal_protocol::snapshot::Snapshot;
 use super::plan::Plan;
 use super::{Receive, ReceiveError, ReceiveRequest, lock};
 use crate::destination::Destination;
-use crate::disk::{Disk, OpenMode};
 use crate::index::{AbsolutePath, DestinationRow, ReceiveRow, View};
 
 /// The most bytes that the state of a receive takes in the index: two full have-maps.
@@ -53,25 +50,13 @@ struct State {
     boot: Vec<u8>,
 }
 
-/// A text that differs from one start of the machine to the next; empty where there is none.
-pub(super) fn boot(disk: &dyn Disk) -> Vec<u8> {
-    let read = || {
-        let root = disk.root(Path::new("/proc/sys/kernel/random"), false)?;
-        let file = root.open(Path::new("boot_id"), OpenMode::Read)?;
-        let mut text = [0; 64];
-        let read = file.read_at(0, &mut text)?;
-        io::Result::Ok(text[..read].to_vec())
-    };
-    read().unwrap_or_default()
-}
-
 /// What the index knows of a destination: the snapshots that were written there, and how
 /// far an interrupted receive of this request came.
 pub(super) fn remembered(
     view: &View,
     dest: &AbsolutePath,
     request: &ReceiveRequest,
-    boot: &[u8],
+    boot: &str,
 ) -> Result<(Vec<Base>, Option<Resumed>), ReceiveError> {
     let mut ids: Vec<(SnapshotId, Option<ManifestPath>)> = Vec::new();
     let mut resumed = None;
@@ -95,7 +80,7 @@ pub(super) fn remembered(
                 held: state.held,
                 offered: state.offered,
                 pure: state.pure,
-                rebooted: boot.is_empty() || *boot != state.boot,
+                rebooted: boot.is_empty() || boot.as_bytes() != state.boot,
             });
         }
         ids.push((row.snapshot, row.inside));
@@ -144,7 +129,7 @@ impl Receive {
             held: held.largest(RANGES_MAX),
             offered: offered.largest(RANGES_MAX),
             pure: self.pure.load(Ordering::Acquire),
-            boot: self.boot.clone(),
+            boot: self.boot.clone().into_bytes(),
         };
         ReceiveRow {
             dest: self.dest.clone(),

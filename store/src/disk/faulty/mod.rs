@@ -252,6 +252,10 @@ impl Disk for FaultyDisk {
     fn boot(&self) -> Option<String> {
         Some(self.power().world.cuts.to_string())
     }
+
+    fn booted_ns(&self) -> Option<i128> {
+        Some(self.power().world.booted_ns)
+    }
 }
 
 #[cfg(test)]

@@ -59,6 +59,8 @@ pub(super) struct World {
     pub(super) locked: HashSet<Number>,
     /// How many power cuts there have been.
     pub(super) cuts: u64,
+    /// When the power came back.
+    pub(super) booted_ns: i128,
 }
 
 impl World {
@@ -73,6 +75,7 @@ impl World {
             room: None,
             locked: HashSet::new(),
             cuts: 0,
+            booted_ns: 0,
         };
         world.make(Thing::Directory(Names::new()));
         world
@@ -256,6 +259,7 @@ impl World {
             cuts: self.cuts + 1,
             ..self.clone()
         };
+        left.booted_ns = left.tick();
         let mut reached = vec![TOP];
         while let Some(number) = reached.pop() {
             if left.nodes.contains_key(&number) {

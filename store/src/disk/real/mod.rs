@@ -5,6 +5,8 @@
 //! network file systems it can recognise ([`FileSystem::network`] names them).
 
 mod beneath;
+#[cfg(target_os = "linux")]
+mod boot;
 mod file;
 mod network;
 
@@ -58,8 +60,12 @@ impl Disk for RealDisk {
 
     #[cfg(target_os = "linux")]
     fn boot(&self) -> Option<String> {
-        let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-        Some(id.trim().to_owned()).filter(|id| !id.is_empty())
+        boot::id()
+    }
+
+    #[cfg(target_os = "linux")]
+    fn booted_ns(&self) -> Option<i128> {
+        Some(boot::began_ns())
     }
 }
 

@@ -9,6 +9,7 @@ mod crash;
 mod fresh;
 mod hostile;
 mod resume;
+mod torn;
 mod update;
 
 use std::path::{Path, PathBuf};
