@@ -5,7 +5,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use shoal_protocol::id::{ChunkId, PageId};
 use shoal_protocol::manifest::{SnapshotCursor, Step};
 
+use super::places::{Place, tasks};
 use super::{DamagedPlace, VerifyError, VerifyReport};
 use crate::disk::FileIdentity;
 use crate::index::{
@@ -26,9 +26,6 @@ use crate::{Batch, Store, StoreError};
 
 /// Places that are sorted and read at a time: some 30 MiB of memory.
 const PLACES_MAX: usize = 512 << 10;
-/// Bytes that one thread takes on at a time.
-const TASK_BYTES: u64 = 8 << 20;
-
 /// A verification while it reads.
 pub(super) struct Hashing<'a> {
     store: &'a Store,
@@ -42,18 +39,12 @@ pub(super) struct Hashing<'a> {
     suspects: Mutex<HashMap<FileId, Option<FileIdentity>>>,
 }
 
-/// Where a chunk should be.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
-    extent: Extent,
-    id: ChunkId,
-    length: u32,
-}
-
 /// What is wrong with a place.
 enum Fault {
     /// It is in a state of a file that the index itself has given up.
     Stale,
+    /// It is in a file of which an add will tell the index when it is through.
+    Coming,
     /// Something else is there, or nothing.
     Wrong(&'static str),
     /// It cannot be looked at now.
@@ -214,6 +205,7 @@ impl<'a> Hashing<'a> {
             return Ok(());
         };
         let why = match fault {
+            Fault::Coming => return Ok(()),
             Fault::Away(why) => why,
             Fault::Stale | Fault::Wrong(_) => {
                 self.batch.drop_extent(&place.id, place.extent);
@@ -248,7 +240,8 @@ impl<'a> Hashing<'a> {
         buffer: &mut [u8],
     ) -> Result<Option<Fault>, StoreError> {
         let Some(row) = self.view.file(id)? else {
-            return Ok(Some(Fault::Stale));
+            let coming = self.is_coming(id)?;
+            return Ok(Some(if coming { Fault::Coming } else { Fault::Stale }));
         };
         let file = match self.store.inner().open_file(&self.view, id) {
             Ok(Some(open)) => open,
@@ -274,6 +267,12 @@ impl<'a> Hashing<'a> {
             }
             Err(_) => Some(Fault::Wrong("cannot be read")),
         })
+    }
+
+    /// Whether a file that the index did not know is, or was meanwhile, in the hands of an add.
+    /// Its lease goes only after the row has come, so it is looked for first.
+    fn is_coming(&self, id: FileId) -> Result<bool, StoreError> {
+        Ok(self.store.leases().any() || self.store.view().file(id)?.is_some())
     }
 
     /// Whether the file system of a user's file is not mounted now: its directory is not there,
@@ -340,23 +339,4 @@ impl<'a> Hashing<'a> {
     fn suspects(&self) -> std::sync::MutexGuard<'_, HashMap<FileId, Option<FileIdentity>>> {
         self.suspects.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Cuts sorted places into portions for the threads.
-fn tasks(places: &[Place]) -> Vec<Range<usize>> {
-    let mut tasks = Vec::new();
-    let mut start = 0;
-    let mut bytes = 0;
-    for (i, place) in places.iter().enumerate() {
-        bytes += u64::from(place.length);
-        if bytes >= TASK_BYTES {
-            tasks.push(start..i + 1);
-            start = i + 1;
-            bytes = 0;
-        }
-    }
-    if start < places.len() {
-        tasks.push(start..places.len());
-    }
-    tasks
 }

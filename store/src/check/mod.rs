@@ -5,6 +5,7 @@
 //! [`Store::repair_chunk`].
 
 mod hashing;
+mod places;
 #[cfg(test)]
 mod tests;
 

@@ -1,9 +1,10 @@
 #![allow(clippy::unwrap_used)]
 
+use shoal_protocol::manifest::Content;
 use shoal_protocol::paged_list::ChunkRef;
 
 use super::*;
-use crate::index::Extent;
+use crate::index::{AbsolutePath, AudienceId, Extent, FileClass, FileRow, FileState};
 use crate::ingest::AddMode;
 use crate::ingest::tests::{World, noise};
 
@@ -128,4 +129,87 @@ fn a_folder_that_is_away_is_not_forgotten() {
     std::fs::rename(&elsewhere, world.source()).unwrap();
     let report = verify(&world);
     assert!(report.is_whole() && report.damaged.is_empty());
+}
+
+/// What an add does with a big file in place: where its chunks lie is committed first, what
+/// file that is when it is through.
+struct BigAdd {
+    lease: crate::lease::Lease,
+    row: FileRow,
+    chunk: ChunkId,
+}
+
+impl BigAdd {
+    fn begin(world: &World) -> Self {
+        let bytes = noise(6, 9_000);
+        world.write("big", &bytes);
+        let lease = world.store.leases().take();
+        let source = AbsolutePath::new(&world.source()).unwrap();
+        let root = world.store.disk().root(&world.source(), false).unwrap();
+        let chunk = ChunkId::of(&bytes);
+        let batch = world.store.begin();
+        let id = batch.new_file();
+        batch.add_extents(&[(chunk, 9_000)], id, 0, AudienceId::SELF);
+        let row = FileRow {
+            id,
+            root: batch.root(&source),
+            path: ManifestPath::new("big").unwrap(),
+            identity: root.stat("big".as_ref()).unwrap().unwrap(),
+            content: Content::Chunk(chunk),
+            class: FileClass::External,
+            state: FileState::Unsynced,
+            settled: false,
+        };
+        batch.commit(false).unwrap();
+        Self { lease, row, chunk }
+    }
+
+    fn finish(self, world: &World) -> ChunkId {
+        let batch = world.store.begin();
+        batch.put_file(self.row);
+        batch.commit(true).unwrap();
+        drop(self.lease);
+        self.chunk
+    }
+}
+
+#[test]
+fn a_verification_takes_nothing_from_an_add_that_is_under_way() {
+    let world = World::new();
+    let add = BigAdd::begin(&world);
+    assert!(verify(&world).damaged.is_empty());
+    let chunk = add.finish(&world);
+    world.store.read_chunk(&chunk, &mut Vec::new()).unwrap();
+    assert_eq!(verify(&world).bytes_hashed, 9_000);
+}
+
+/// Finishes an add as soon as a verification begins to read.
+struct FinishMeanwhile<'a>(&'a World, std::sync::Mutex<Option<BigAdd>>);
+
+impl Progress for FinishMeanwhile<'_> {
+    fn total_bytes(&self, _total: u64) {
+        let add = self.1.lock().unwrap().take();
+        add.map(|add| add.finish(self.0));
+    }
+}
+
+#[test]
+fn a_verification_takes_nothing_from_an_add_that_ends_meanwhile() {
+    let world = World::new();
+    let add = BigAdd::begin(&world);
+    let chunk = add.chunk;
+    let finishing = FinishMeanwhile(&world, Some(add).into());
+    world.store.verify(VerifyScope::All, &finishing).unwrap();
+    world.store.read_chunk(&chunk, &mut Vec::new()).unwrap();
+}
+
+#[test]
+fn what_an_add_that_was_given_up_had_placed_is_forgotten() {
+    let world = World::new();
+    let add = BigAdd::begin(&world);
+    let chunk = add.chunk;
+    drop(add);
+    assert!(verify(&world).damaged.is_empty());
+    let row = world.store.chunk(&chunk).unwrap().unwrap();
+    assert!(row.extents.is_empty());
 }
