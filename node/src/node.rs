@@ -126,6 +126,7 @@ impl Node {
         }));
         if node.is_daemon() {
             node.plane().listen(true).await?;
+            node.recheck_later();
         }
         Ok(node)
     }

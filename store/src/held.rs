@@ -16,7 +16,7 @@ use crate::index::{ChunkRow, Extent, FileClass, FileId, View};
 pub(crate) enum Held {
     /// Nowhere on this disk.
     No,
-    /// Only in files of the user that are not as they were: perhaps nowhere.
+    /// Only in files that are not, or may not be, as they were: perhaps nowhere.
     Changed,
     /// Only in files of the user.
     Volatile,
@@ -41,7 +41,7 @@ impl Holdings {
         }
     }
 
-    /// As [`Holdings::new`], where these files have been seen to differ from what the index
+    /// As [`Holdings::new`], where these files differ, or may differ, from what the index
     /// says.
     pub(crate) fn with_changed(view: Arc<View>, changed: HashSet<FileId>) -> Self {
         Self {
@@ -94,7 +94,7 @@ impl Holdings {
         };
         Ok(match class {
             None => Held::No,
-            Some(FileClass::External) if self.changed.contains(&file) => Held::Changed,
+            Some(_) if self.changed.contains(&file) => Held::Changed,
             Some(FileClass::External) => Held::Volatile,
             Some(FileClass::Owned) => Held::Kept,
         })

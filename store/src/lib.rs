@@ -5,6 +5,7 @@ pub mod check;
 pub mod collect;
 mod destination;
 pub mod disk;
+mod doubt;
 mod error;
 mod export;
 mod held;

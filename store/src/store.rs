@@ -12,6 +12,7 @@ use shoal_protocol::paged_list::PageSource;
 
 use crate::batch::Batch;
 use crate::disk::{Disk, DiskLock, Root};
+use crate::doubt;
 use crate::error::{OpenError, StoreError};
 use crate::home::{Home, claim};
 use crate::index::{Changes, ChunkRow, FORMAT, Index, IndexError, SyncNote, View};
@@ -101,6 +102,9 @@ impl Store {
             index
         };
         let store = Self::assemble(disk, root, lock, index, &options)?;
+        if store.inner.index.has_lost_files() {
+            doubt::withdraw(&store)?;
+        }
         side_area::adopt(&store)?;
         Ok(store)
     }

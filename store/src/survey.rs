@@ -47,6 +47,8 @@ pub(crate) struct Findings {
     pub gone: PathList<ManifestPath>,
     /// The positions of bytes that are gone.
     pub missing: RangeSet,
+    /// The positions of bytes that are only in changed files.
+    pub doubtful: RangeSet,
     /// Pages that are gone; what lies beneath them is not counted.
     pub pages_missing: Vec<PageId>,
 }
@@ -121,8 +123,10 @@ impl<'a> Survey<'a> {
                         let held = self.holdings.chunk(&chunk.id)?;
                         let file = file.as_mut().expect("chunks follow their file");
                         file.tally.add(held, u64::from(chunk.length));
-                        if held == Held::No {
-                            findings.missing.insert(range);
+                        match held {
+                            Held::No => findings.missing.insert(range),
+                            Held::Changed => findings.doubtful.insert(range),
+                            Held::Volatile | Held::Kept => {}
                         }
                     }
                 }
@@ -156,7 +160,8 @@ impl<'a> Survey<'a> {
     fn close(&mut self, file: Option<OpenFile>, findings: &mut Findings) {
         let Some(file) = file else { return };
         findings.count(&file.entry.path, file.tally);
-        let reusable = file.whole && !file.broken && file.tally.gone == 0;
+        let all = file.tally.gone + file.tally.changed == 0;
+        let reusable = file.whole && !file.broken && all;
         if let Some(list) = file.list.filter(|_| reusable) {
             self.lists.insert(list, file.tally);
         }

@@ -12,6 +12,7 @@ pub(crate) mod get;
 mod ls;
 mod peers;
 mod progress;
+mod recheck;
 mod share;
 mod snapshots;
 mod source;

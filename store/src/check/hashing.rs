@@ -15,6 +15,7 @@ use shoal_protocol::manifest::{SnapshotCursor, Step};
 use super::places::{Place, tasks};
 use super::{DamagedPlace, VerifyError, VerifyReport};
 use crate::disk::FileIdentity;
+use crate::doubt::suspects;
 use crate::index::{
     ChunkRow, Extent, FileId, FileRow, FileState, PackSpot, RootId, SnapshotRow, View,
 };
@@ -86,6 +87,25 @@ impl<'a> Hashing<'a> {
             self.page(&id, spot, length)?;
         }
         Ok(())
+    }
+
+    /// Every place in a suspect file.
+    pub(super) fn suspects_only(&mut self) -> Result<(), VerifyError> {
+        let view = self.view.clone();
+        if !view.any_suspect() {
+            return Ok(());
+        }
+        let suspects = suspects(&view)?;
+        let is_suspect = |extent: &Extent| match extent {
+            Extent::File { file, .. } => suspects.contains(file),
+            Extent::Pack(_) => false,
+        };
+        for chunk in view.chunks()? {
+            let (id, mut row) = chunk?;
+            row.extents.retain(is_suspect);
+            self.chunk(&id, &row)?;
+        }
+        self.read()
     }
 
     /// Every place of the chunks of a snapshot. Its pages are read on the way; those that are

@@ -9,6 +9,7 @@ mod places;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::path::PathBuf;
 
@@ -18,6 +19,7 @@ use shoal_protocol::path::ManifestPath;
 use shoal_protocol::size::Size;
 
 use self::hashing::Hashing;
+use crate::doubt::suspects;
 use crate::held::Holdings;
 use crate::index::{AudienceId, Coverage, Origin, SnapshotRow};
 use crate::ingest::PathList;
@@ -32,6 +34,9 @@ pub enum VerifyScope {
     All,
     /// What one snapshot needs.
     Snapshot(SnapshotId),
+    /// What lies in files that were not synced when the machine stopped, so that it may be
+    /// offered again.
+    Suspect,
 }
 
 /// What a verification found.
@@ -140,10 +145,11 @@ impl Store {
         let mut hashing = Hashing::new(self, progress);
         match scope {
             VerifyScope::All => hashing.everything()?,
+            VerifyScope::Suspect => hashing.suspects_only()?,
             VerifyScope::Snapshot(_) => rows.iter().try_for_each(|row| hashing.snapshot(row))?,
         }
-        let mut report = hashing.finish(scope == VerifyScope::All)?;
-        let mut survey = Survey::new(self, Holdings::new(self.view()));
+        let mut report = hashing.finish(!matches!(scope, VerifyScope::Snapshot(_)))?;
+        let mut survey = self.survey()?;
         let batch = self.begin();
         for row in rows {
             let health = self.health(&mut survey, row, &batch, progress)?;
@@ -177,17 +183,32 @@ impl Store {
         let rows = self.rows_in(VerifyScope::Snapshot(*snapshot))?;
         let row = rows.into_iter().next();
         let row = row.ok_or(VerifyError::UnknownSnapshot(*snapshot))?;
-        let mut survey = Survey::new(self, Holdings::new(self.view()));
+        let mut survey = self.survey()?;
         let batch = self.begin();
         let health = self.health(&mut survey, row, &batch, &Silent)?;
         batch.commit(true)?;
         Ok(health)
     }
 
+    /// A survey that takes files which are suspect for changed.
+    fn survey(&self) -> Result<Survey<'_>, StoreError> {
+        let view = self.view();
+        let suspects = match view.any_suspect() {
+            true => suspects(&view)?,
+            false => HashSet::new(),
+        };
+        Ok(Survey::new(self, Holdings::with_changed(view, suspects)))
+    }
+
     fn rows_in(&self, scope: VerifyScope) -> Result<Vec<SnapshotRow>, VerifyError> {
         let view = self.view();
         match scope {
             VerifyScope::All => Ok(view.snapshots()?),
+            VerifyScope::Suspect => {
+                let mut rows = view.snapshots()?;
+                rows.retain(|row| view.any_suspect() && row.offered != Coverage::Complete);
+                Ok(rows)
+            }
             VerifyScope::Snapshot(id) => {
                 let row = view.snapshot(&id)?;
                 Ok(vec![row.ok_or(VerifyError::UnknownSnapshot(id))?])
@@ -218,11 +239,13 @@ impl Store {
         }
         let before = row.clone();
         if findings.pages_missing.is_empty() {
-            row.held = within.without(&findings.missing, row.snapshot.bytes);
-            row.offered = match row.origin {
+            let bytes = row.snapshot.bytes;
+            row.held = within.without(&findings.missing, bytes);
+            let offered = match row.origin {
                 Origin::Added { .. } => row.held.clone(),
                 Origin::Received { .. } => self.offered(&before, &row.held)?,
             };
+            row.offered = offered.without(&findings.doubtful, bytes);
         } else {
             row.lose(&findings.missing);
         }
@@ -233,7 +256,7 @@ impl Store {
             snapshot: row.id(),
             kept: row.kept,
             bytes_safe: findings.tally.kept,
-            bytes_volatile: findings.tally.volatile,
+            bytes_volatile: findings.tally.volatile + findings.tally.changed,
             bytes_gone: findings.tally.gone,
             gone: findings.gone,
             missing: findings.missing.iter().collect(),
@@ -242,14 +265,14 @@ impl Store {
     }
 
     /// What of a received snapshot may be offered, now that `held` is held: what could be
-    /// before, and what came back for the same audience.
+    /// before, and what came for the same audience.
     fn offered(&self, before: &SnapshotRow, held: &Coverage) -> Result<Coverage, VerifyError> {
         let bytes = before.snapshot.bytes;
         let held = held.to_set(bytes);
         let offered = before.offered.to_set(bytes);
         let mut all = offered.intersect(&held);
         let view = self.view();
-        for range in held.subtract(&before.held.to_set(bytes)).iter() {
+        for range in held.subtract(&all).iter() {
             let mut cursor = SnapshotCursor::new(&before.snapshot);
             cursor.seek(range.start);
             while let Some(step) = cursor.next(self).map_err(bad_page)? {

@@ -55,6 +55,8 @@ pub(crate) struct Index {
     names: Arc<Names>,
     next_file: AtomicU64,
     view: RwLock<Arc<View>>,
+    /// Whether files became suspect when it was opened.
+    lost_files: bool,
     /// What must be written one commit after the other.
     writing: Mutex<Writing>,
 }
@@ -175,7 +177,8 @@ impl Index {
             Some(bytes) => decode_row::<Epochs>("meta", &bytes)?,
             None => Epochs::default(),
         };
-        let epochs = epochs.reopened(boot);
+        let before = epochs;
+        let epochs = before.reopened(boot);
         let names = Arc::new(Names::new(roots, audiences));
         let view = View::new(&reading, names.clone(), epochs.clone())?;
         let packs = view.packs()?.into_iter().collect();
@@ -185,6 +188,7 @@ impl Index {
             names,
             next_file: AtomicU64::new(next_file),
             view: RwLock::new(Arc::new(view)),
+            lost_files: epochs.lost_since(&before),
             writing: Mutex::new(Writing {
                 epochs,
                 volatile_commits: 0,
@@ -206,6 +210,12 @@ impl Index {
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// Whether the machine stopped since it was last open, before files were synced: these
+    /// are suspect from now on.
+    pub(crate) fn has_lost_files(&self) -> bool {
+        self.lost_files
     }
 
     /// The epoch that unsynced rows were last written in, with the roots of the files in

@@ -122,6 +122,16 @@ impl Epochs {
         }
         after
     }
+
+    /// Whether there were losses of which `before` does not know.
+    pub(crate) fn lost_since(&self, before: &Self) -> bool {
+        self.suspect != before.suspect
+    }
+
+    /// Whether files may be suspect.
+    pub(crate) fn any_suspect(&self) -> bool {
+        !self.suspect.is_empty()
+    }
 }
 
 #[cfg(test)]

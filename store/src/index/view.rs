@@ -137,6 +137,11 @@ impl View {
         Ok(row)
     }
 
+    /// Whether files may be suspect because the machine stopped.
+    pub(crate) fn any_suspect(&self) -> bool {
+        self.epochs.any_suspect()
+    }
+
     /// What is known of a state of a file.
     pub fn file(&self, id: FileId) -> Result<Option<FileRow>, StoreError> {
         let Some(key) = self.file_keys.get(id.0)? else {

@@ -37,6 +37,7 @@ pub(super) struct FileState {
 #[derive(Debug, Clone)]
 pub(super) struct Node {
     pub(super) thing: Thing,
+    modified_ns: i128,
     changed_ns: i128,
 }
 
@@ -89,11 +90,16 @@ impl World {
     pub(super) fn make(&mut self, thing: Thing) -> Number {
         let number = self.next_number;
         self.next_number += 1;
-        let changed_ns = self.tick();
+        let now = self.tick();
         if matches!(thing, Thing::Directory(_)) {
             self.durable.insert(number, Names::new());
         }
-        self.nodes.insert(number, Node { thing, changed_ns });
+        let node = Node {
+            thing,
+            modified_ns: now,
+            changed_ns: now,
+        };
+        self.nodes.insert(number, node);
         number
     }
 
@@ -149,6 +155,8 @@ impl World {
         let file = self.file_mut(number);
         file.bytes.apply(&change);
         file.changes.push(change);
+        let node = self.nodes.get_mut(&number).expect("it was changed");
+        node.modified_ns = node.changed_ns;
         Ok(())
     }
 
@@ -178,7 +186,7 @@ impl World {
         for (directory, name, thing) in &changes {
             let changed_ns = self.tick();
             let node = self.nodes.get_mut(directory).expect("a directory");
-            node.changed_ns = changed_ns;
+            (node.modified_ns, node.changed_ns) = (changed_ns, changed_ns);
             let Thing::Directory(names) = &mut node.thing else {
                 panic!("only directories have names");
             };
@@ -284,8 +292,7 @@ impl World {
                 }
                 Thing::Symlink(target) => Thing::Symlink(target.clone()),
             };
-            let changed_ns = node.changed_ns;
-            left.nodes.insert(number, Node { thing, changed_ns });
+            left.nodes.insert(number, Node { thing, ..*node });
         }
         left
     }
@@ -305,7 +312,7 @@ impl World {
             device: 1,
             inode: number,
             size,
-            modified_ns: node.changed_ns,
+            modified_ns: node.modified_ns,
             changed_ns: node.changed_ns,
             executable,
             owner: 0,

@@ -3,7 +3,9 @@
 use shoal_protocol::path::ManifestPath;
 
 use super::*;
+use crate::check::VerifyScope;
 use crate::disk::faulty::Fate;
+use crate::progress::Silent;
 
 fn folder() -> Things {
     let mut folder = things([
@@ -169,4 +171,41 @@ fn a_file_that_the_user_made_where_a_receive_was_cut_off_is_left_alone() {
     assert!(matches!(error, ReceiveError::Edited { .. }), "{error}");
     let root = world.root(&world.dest());
     assert_eq!(read(&*root, Path::new("program")), b"mine");
+}
+
+#[test]
+fn what_was_not_synced_is_offered_again_once_it_was_hashed() {
+    let disk = FaultyDisk::new();
+    let artifact = Artifact::folder(&folder());
+    let offered = |world: &World| {
+        let row = world.store.view().snapshot(&artifact.id());
+        let row = row.expect("readable").expect("known");
+        row.offered.to_set(artifact.snapshot.bytes).total_bytes()
+    };
+    let world = World::on(&disk);
+    world.get(&artifact).expect("received");
+    assert_eq!(offered(&world), artifact.snapshot.bytes);
+    drop(world);
+    for fate in fates() {
+        let world = World::on(&disk.after_cut(fate));
+        assert_eq!(offered(&world), 0, "{fate:?}");
+        let found = world.store.verify(VerifyScope::Suspect, &Silent);
+        let damaged = found.expect("readable").damaged;
+        let whole = torn(&world) == 0;
+        assert_eq!(damaged.is_empty(), whole, "{fate:?}: {damaged:?}");
+        assert_eq!(offered(&world) == artifact.snapshot.bytes, whole);
+        // What is offered now is there.
+        let mut bytes = Vec::new();
+        let row = world.store.view().snapshot(&artifact.id());
+        for range in (row.expect("readable").expect("known").offered)
+            .to_set(artifact.snapshot.bytes)
+            .iter()
+        {
+            let mut reader = world.store.run_reader(&artifact.id()).expect("known");
+            let read = (world.store).read_run(&mut reader, range.clone(), u64::MAX, &mut bytes);
+            let read = read.unwrap_or_else(|error| panic!("{fate:?}: {error}"));
+            assert_eq!(read, range);
+            assert!(bytes == artifact.bytes[range.start as usize..range.end as usize]);
+        }
+    }
 }
