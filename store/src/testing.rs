@@ -5,8 +5,11 @@
 //! to know what must hold; the test says so.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use crate::disk::faulty::{Fate, FaultyDisk};
+use crate::ingest::workers;
 use crate::{Store, StoreOptions};
 
 /// Where the store of a workload lies.
@@ -25,6 +28,15 @@ impl<A> Acknowledged<A> {
     }
 }
 
+/// How much was tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tried {
+    /// Operations in the midst of which the power was cut.
+    pub(crate) cuts: usize,
+    /// Disks that were opened again.
+    pub(crate) disks: usize,
+}
+
 /// Opens the store of a workload.
 pub(crate) fn open(disk: &FaultyDisk) -> Store {
     let options = StoreOptions {
@@ -38,10 +50,20 @@ pub(crate) fn open(disk: &FaultyDisk) -> Store {
 /// Runs `workload`, then shows `check` every disk that a power cut in the midst of one of its
 /// operations could leave (for a few fates of what was not synced), with what had been
 /// acknowledged before that operation began.
-pub(crate) fn cut_everywhere<A>(
+pub(crate) fn cut_everywhere<A: Sync>(
     workload: impl FnOnce(&FaultyDisk, &mut Acknowledged<A>),
-    check: impl Fn(&FaultyDisk, &[&A]),
+    check: impl Fn(&FaultyDisk, &[&A]) + Sync,
 ) {
+    cut_often(2, workload, check);
+}
+
+/// As [`cut_everywhere`]: what was not synced is lost, is kept, and is lost in part in as many
+/// ways as `mixed` says.
+pub(crate) fn cut_often<A: Sync>(
+    mixed: u64,
+    workload: impl FnOnce(&FaultyDisk, &mut Acknowledged<A>),
+    check: impl Fn(&FaultyDisk, &[&A]) + Sync,
+) -> Tried {
     let disk = FaultyDisk::new();
     let mut acknowledged = Acknowledged {
         disk: disk.clone(),
@@ -51,20 +73,43 @@ pub(crate) fn cut_everywhere<A>(
     workload(&disk, &mut acknowledged);
     let images = disk.images();
     assert!(!images.is_empty(), "the workload does something");
-    for (before, image) in images.iter().enumerate() {
-        let before = before as u64;
-        let by_then = acknowledged.all.iter().filter(|(at, _)| *at <= before);
-        let by_then: Vec<&A> = by_then.map(|(_, what)| what).collect();
-        let seed = before * 2;
-        let mixed = [Fate::Mixed(seed), Fate::Mixed(seed + 1)];
-        for fate in [Fate::Lost, Fate::Kept].into_iter().chain(mixed) {
-            let _told = TellOnPanic {
-                operation: before + 1,
-                fate,
+    let next = AtomicUsize::new(0);
+    let work = || {
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let Some(image) = images.get(number) else {
+                return;
             };
-            check(&image.found(fate), &by_then);
+            let before = number as u64;
+            let by_then = acknowledged.all.iter().filter(|(at, _)| *at <= before);
+            let by_then: Vec<&A> = by_then.map(|(_, what)| what).collect();
+            for fate in fates(before, mixed) {
+                let _told = TellOnPanic {
+                    operation: before + 1,
+                    fate,
+                };
+                check(&image.found(fate), &by_then);
+            }
         }
+    };
+    thread::scope(|scope| {
+        for _ in 1..workers() {
+            scope.spawn(work);
+        }
+        work();
+    });
+    Tried {
+        cuts: images.len(),
+        disks: images.len() * fates(0, mixed).count(),
     }
+}
+
+/// What may become of what was not synced: for every cut, other parts of it are lost.
+fn fates(cut: u64, mixed: u64) -> impl Iterator<Item = Fate> {
+    let seeds = cut * mixed..(cut + 1) * mixed;
+    [Fate::Lost, Fate::Kept]
+        .into_iter()
+        .chain(seeds.map(Fate::Mixed))
 }
 
 struct TellOnPanic {
@@ -74,7 +119,7 @@ struct TellOnPanic {
 
 impl Drop for TellOnPanic {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if thread::panicking() {
             let Self { operation, fate } = self;
             eprintln!("the power was cut in operation {operation}, fate {fate:?}");
         }

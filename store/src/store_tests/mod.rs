@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod budget;
+mod campaign;
 mod crash;
 mod files;
 mod formats;
