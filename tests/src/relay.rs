@@ -16,7 +16,6 @@ const PIECE_BYTES: usize = 64 << 10;
 
 /// See the top of this file. Its threads live as long as the test's process.
 pub struct Relay {
-    address: SocketAddr,
     gate: Arc<Gate>,
 }
 
@@ -56,12 +55,7 @@ impl Relay {
         });
         let here = Address::of_ip(address.ip(), address.port()).expect("a plain address");
         let ticket = ticket.with_source(source.peer, vec![here]).to_text();
-        (Self { address, gate }, ticket)
-    }
-
-    /// Where it stands.
-    pub fn address(&self) -> SocketAddr {
-        self.address
+        (Self { gate }, ticket)
     }
 
     /// Lets `bytes` more out of the node.
