@@ -67,8 +67,13 @@ fn row(difference: &Difference) -> String {
         Change::Added => 'A',
         Change::Removed => 'D',
         Change::Content | Change::Kind => 'M',
+        Change::Renamed => 'R',
     };
-    format!("{letter} {}", format::name(&difference.path))
+    let path = format::name(&difference.path);
+    match &difference.path_a {
+        Some(old) => format!("{letter} {} -> {path}", format::name(old)),
+        None => format!("{letter} {path}"),
+    }
 }
 
 /// `3 added, 1 modified, 2 deleted`.
@@ -77,6 +82,7 @@ fn summary(diffed: &Diffed) -> String {
         (diffed.added, "added"),
         (diffed.changed, "modified"),
         (diffed.removed, "deleted"),
+        (diffed.renamed, "renamed"),
     ];
     let parts: Vec<String> = parts
         .iter()
@@ -96,6 +102,7 @@ mod tests {
             added: 3_000,
             changed: 0,
             removed: 2,
+            renamed: 0,
         };
         assert_eq!(summary(&diffed), "3,000 added, 2 deleted");
     }

@@ -6,6 +6,7 @@ use shoal_protocol::paged_list::{self, PageSource};
 use shoal_store::ingest::AddMode;
 
 use super::add::Files;
+use super::renames::Renames;
 use super::source::Source;
 use crate::api::{
     ApiError, Change, DiffRequest, Diffed, Difference, Events, Phase, Reporter, What,
@@ -72,7 +73,7 @@ fn compare(a: Source, b: Source, reporter: &Reporter<Difference>) -> Result<Diff
     let (inside_a, inside_b) = (a.inside.clone(), b.inside.clone());
     let roots = (a.snapshot.manifest, b.snapshot.manifest);
     let both = Both(a, b);
-    let mut diffed = Diffed::default();
+    let (mut diffed, mut renames) = (Diffed::default(), Renames::default());
     let within = |entry: &Entry, inside: &Option<_>| {
         inside
             .as_ref()
@@ -90,14 +91,28 @@ fn compare(a: Source, b: Source, reporter: &Reporter<Difference>) -> Result<Diff
         let Some(difference) = difference(old, new) else {
             continue;
         };
-        match difference.change {
-            Change::Added => diffed.added += 1,
-            Change::Removed => diffed.removed += 1,
-            Change::Content | Change::Kind => diffed.changed += 1,
+        for difference in renames.push(difference, old.xor(new)) {
+            tell(difference, &mut diffed, reporter)?;
         }
-        reporter.item_blocking(difference)?;
+    }
+    for difference in renames.rest() {
+        tell(difference, &mut diffed, reporter)?;
     }
     Ok(diffed)
+}
+
+fn tell(
+    difference: Difference,
+    diffed: &mut Diffed,
+    reporter: &Reporter<Difference>,
+) -> Result<(), ApiError> {
+    match difference.change {
+        Change::Added => diffed.added += 1,
+        Change::Removed => diffed.removed += 1,
+        Change::Content | Change::Kind => diffed.changed += 1,
+        Change::Renamed => diffed.renamed += 1,
+    }
+    reporter.item_blocking(difference)
 }
 
 fn difference(old: Option<&Entry>, new: Option<&Entry>) -> Option<Difference> {
@@ -114,6 +129,7 @@ fn difference(old: Option<&Entry>, new: Option<&Entry>) -> Option<Difference> {
     };
     Some(Difference {
         path: old.or(new).map(|entry| entry.path.to_string())?,
+        path_a: None,
         change,
         bytes_a: old.map(Entry::size),
         bytes_b: new.map(Entry::size),

@@ -13,6 +13,7 @@ mod ls;
 mod peers;
 mod progress;
 mod recheck;
+mod renames;
 mod share;
 mod snapshots;
 mod source;

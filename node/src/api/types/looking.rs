@@ -154,7 +154,7 @@ pub struct DiffRequest {
 }
 
 /// How a path differs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Change {
     /// Only in the newer side.
@@ -165,6 +165,8 @@ pub enum Change {
     Content,
     /// The executable bit, a symlink's target, or the kind of entry.
     Kind,
+    /// The same file under another name.
+    Renamed,
 }
 
 /// One line of `diff`.
@@ -172,6 +174,8 @@ pub enum Change {
 pub struct Difference {
     /// The path in the artifact.
     pub path: String,
+    /// The path in the older side, where the file was renamed.
+    pub path_a: Option<String>,
     /// How it differs.
     pub change: Change,
     /// Size in the older side.
@@ -189,12 +193,14 @@ pub struct Diffed {
     pub removed: u64,
     /// Paths in both that differ.
     pub changed: u64,
+    /// Files that have another name and are the same.
+    pub renamed: u64,
 }
 
 impl Diffed {
     /// Whether both sides are the same.
     pub fn is_same(&self) -> bool {
-        self.added + self.removed + self.changed == 0
+        self.added + self.removed + self.changed + self.renamed == 0
     }
 }
 
