@@ -1,7 +1,7 @@
 //! Numbers, times and names as people read them.
 //!
 //! Owns: every rounding and every unit that is shown; those of sizes are
-//! [`Size`](shoal_protocol::size::Size)'s. Refuses: layout.
+//! [`Size`]'s. Refuses: layout.
 
 use std::fmt::Write;
 use std::time::Duration;
