@@ -195,9 +195,10 @@ pub trait DiskFile: Send + Sync {
     fn next_data(&self, offset: u64) -> io::Result<Option<std::ops::Range<u64>>>;
     /// Makes the bytes and the length survive a power cut.
     fn sync(&self) -> io::Result<()>;
-    /// Starts writing a range to the medium without waiting for it: a hint, for bytes that are
-    /// not read again soon, because the system may then forget those that are written.
-    fn start_writeback(&self, range: std::ops::Range<u64>);
+    /// Writes all of `parts`, one behind the other, as bytes that nobody is going to read soon:
+    /// their way to the medium begins at once, and the system need not keep them in memory.
+    /// They survive a power cut no sooner than others.
+    fn write_behind(&self, offset: u64, parts: &[&[u8]]) -> io::Result<()>;
     /// The descriptor, where there is one: for reflinks.
     fn descriptor(&self) -> Option<std::os::fd::BorrowedFd<'_>>;
 }

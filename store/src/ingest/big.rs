@@ -110,7 +110,7 @@ impl Link<'_> {
         if chain.broken {
             return Err(Trouble::Skipped);
         }
-        worker.join(&mut chain.stitcher, &self.big.reading, work, self.segment);
+        worker.join(&mut chain.stitcher, &self.big.reading, work, self.segment)?;
         chain.next += 1;
         Ok(())
     }

@@ -1,11 +1,12 @@
 //! Reads a file, or a segment of it, and cuts it into chunks.
 //!
-//! Owns: the one big buffer of a worker, and reading around holes. Refuses: to know what
-//! becomes of the chunks.
+//! Owns: the buffer of a worker, and reading around holes. Refuses: to know what becomes of
+//! the chunks.
 //!
-//! Bytes are read a megabyte at a time and cut and hashed while they are still in the
-//! processor's cache; they stay in the buffer, so that whoever stores them copies them from
-//! there.
+//! Bytes are read in steps that fit the processor's cache, and are cut and hashed while they
+//! are there. Where somebody will store them they stay in a buffer that holds the whole
+//! stretch. Where nobody will, the buffer is a window of half a megabyte that moves along the
+//! file: a copy into memory that is in the cache costs a fifth of one that is not.
 
 use std::io;
 use std::ops::Range;
@@ -18,7 +19,11 @@ use crate::disk::DiskFile;
 /// A chunk of a file.
 pub(super) type Piece = chunking::Piece<ChunkId>;
 
+/// What is read at once where the bytes stay.
 const READ_BYTES: usize = 1 << 20;
+/// The window where they do not: the longest chunk and as much again, within the second-level
+/// cache of one core.
+const WINDOW_BYTES: usize = 512 << 10;
 
 /// Why a file could not be cut.
 #[derive(Debug)]
@@ -42,6 +47,13 @@ pub(super) struct Stretch {
     pub sparse: bool,
 }
 
+impl Stretch {
+    /// How far its last chunk may reach.
+    fn reach(&self, profile: &Profile) -> u64 {
+        (self.end + profile.max as u64).min(self.size)
+    }
+}
+
 /// The longest chunk of zeros: what a hole consists of.
 #[derive(Debug, Clone, Copy)]
 struct Zeros {
@@ -49,17 +61,28 @@ struct Zeros {
     id: ChunkId,
 }
 
+/// What becomes of the bytes that were cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bytes {
+    /// They are stored from the buffer, all of them.
+    Stay,
+    /// They are in a file already and not needed again.
+    Go,
+}
+
 /// A worker's buffer.
 pub(super) struct Cutter {
     profile: Profile,
     buffer: Vec<u8>,
+    /// Where in the file the buffer begins, and how much of it is filled.
     start: u64,
     filled: usize,
     zeros: Option<Zeros>,
 }
 
 impl Cutter {
-    /// A cutter by this profile. Its buffer grows to the longest stretch and `profile.max`.
+    /// A cutter by this profile. Its buffer grows to the longest stretch and `profile.max`, or
+    /// to a window where no bytes stay.
     pub(super) fn new(profile: Profile) -> Self {
         Self {
             profile,
@@ -70,48 +93,69 @@ impl Cutter {
         }
     }
 
-    /// Reads the stretch, and as far beyond its end as its last chunk may reach, and cuts it
-    /// as though a chunk began at its start.
+    /// Cuts the stretch as though a chunk began at its start; the last chunk may reach beyond
+    /// its end. Bytes that stay do so as far as that chunk may reach.
     pub(super) fn cut(
         &mut self,
         file: &dyn DiskFile,
         stretch: Stretch,
+        bytes: Bytes,
         pieces: &mut Vec<Piece>,
     ) -> Result<(), CutError> {
-        let Stretch {
-            size, start, end, ..
-        } = stretch;
-        let reach = (end + self.profile.max as u64).min(size);
-        let length = usize::try_from(reach - start).expect("a segment fits memory");
-        let until = usize::try_from(end - start).expect("a segment fits memory");
-        if self.buffer.len() < length {
-            self.buffer.resize(length, 0);
-        }
-        self.start = start;
-        self.filled = 0;
         pieces.clear();
+        let reach = stretch.reach(&self.profile);
+        let length = usize::try_from(reach - stretch.start).expect("a segment fits memory");
+        self.begin(stretch.start, length, bytes);
         let mut data = DataRanges::of(file, stretch);
-        if data.is_hole(start..reach)? {
-            return self.cut_hole(length, until, pieces);
+        if data.is_hole(stretch.start..reach)? {
+            return self.cut_hole(stretch, length, bytes, pieces);
         }
-        let mut at = 0;
-        while at < until {
-            while self.filled < length && self.filled - at < self.profile.max {
-                self.fill(&mut data, length)?;
-            }
+        let mut at = stretch.start;
+        while at < stretch.end {
+            self.have(at, reach, &mut data)?;
             let piece = self.piece(at);
-            at += piece.length as usize;
+            at = piece.end();
             pieces.push(piece);
         }
         // Whoever cuts again, from another boundary, may need the rest.
-        while self.filled < length {
-            self.fill(&mut data, length)?;
+        while bytes == Bytes::Stay && self.filled < length {
+            self.fill(reach, &mut data)?;
         }
         Ok(())
     }
 
-    fn fill(&mut self, data: &mut DataRanges<'_>, length: usize) -> Result<(), CutError> {
-        let next = (self.filled + READ_BYTES).min(length);
+    /// Empties the buffer for bytes from `start` on.
+    fn begin(&mut self, start: u64, length: usize, bytes: Bytes) {
+        self.start = start;
+        self.filled = 0;
+        let room = match bytes {
+            Bytes::Stay => length,
+            Bytes::Go => length.min(WINDOW_BYTES.max(2 * self.profile.max)),
+        };
+        if self.buffer.len() < room || bytes == Bytes::Go {
+            self.buffer.resize(room, 0);
+        }
+    }
+
+    /// Reads until the buffer has a whole chunk from `at` on, or everything up to `reach`.
+    fn have(&mut self, at: u64, reach: u64, data: &mut DataRanges<'_>) -> Result<(), CutError> {
+        let needed = (at + self.profile.max as u64).min(reach);
+        while self.start + (self.filled as u64) < needed {
+            if self.filled == self.buffer.len() {
+                let kept = self.at(at)..self.filled;
+                self.filled = kept.len();
+                self.start = at;
+                self.buffer.copy_within(kept, 0);
+            }
+            self.fill(reach, data)?;
+        }
+        Ok(())
+    }
+
+    /// Reads on behind what is filled.
+    fn fill(&mut self, reach: u64, data: &mut DataRanges<'_>) -> Result<(), CutError> {
+        let left = usize::try_from(reach - self.start).map_or(usize::MAX, |left| left);
+        let next = (self.filled + READ_BYTES).min(self.buffer.len()).min(left);
         let into = &mut self.buffer[self.filled..next];
         data.read(self.start + self.filled as u64, into)?;
         self.filled = next;
@@ -122,54 +166,81 @@ impl Cutter {
     /// again.
     fn cut_hole(
         &mut self,
+        stretch: Stretch,
         length: usize,
-        until: usize,
+        bytes: Bytes,
         pieces: &mut Vec<Piece>,
     ) -> Result<(), CutError> {
-        self.buffer[..length].fill(0);
-        self.filled = length;
-        let mut at = 0;
-        while at < until {
-            let known = self.zeros.filter(|_| length - at >= self.profile.max);
-            let piece = match known {
-                Some(Zeros { length, id }) => Piece {
-                    offset: self.start + at as u64,
-                    length: length as u32,
-                    value: id,
-                },
-                None => self.piece(at),
+        self.filled = match bytes {
+            Bytes::Stay => length,
+            Bytes::Go => length.min(self.profile.max),
+        };
+        self.buffer[..self.filled].fill(0);
+        let reach = stretch.start + length as u64;
+        let mut at = stretch.start;
+        while at < stretch.end {
+            let left = usize::try_from(reach - at).expect("a segment fits memory");
+            let known = self.zeros.filter(|_| left >= self.profile.max);
+            let zeros = match known {
+                Some(zeros) => zeros,
+                None => self.zeros(left),
             };
-            if length - at >= self.profile.max {
-                self.zeros = Some(Zeros {
-                    length: piece.length as usize,
-                    id: piece.value,
-                });
+            if left >= self.profile.max {
+                self.zeros = Some(zeros);
             }
-            at += piece.length as usize;
+            let piece = Piece {
+                offset: at,
+                length: zeros.length as u32,
+                value: zeros.id,
+            };
+            at = piece.end();
             pieces.push(piece);
         }
         Ok(())
     }
 
-    /// The chunk that begins at an offset of the file within the last stretch.
-    pub(super) fn recut(&self, offset: u64) -> Piece {
-        self.piece(self.at(offset))
+    /// The chunk at the start of `left` zeros, of which the buffer has some.
+    fn zeros(&self, left: usize) -> Zeros {
+        let data = &self.buffer[..left.min(self.profile.max)];
+        let length = next_cut(&self.profile, data);
+        Zeros {
+            length,
+            id: ChunkId::of(&data[..length]),
+        }
     }
 
-    /// The bytes of neighbouring chunks of the last stretch.
+    /// The chunk that begins at an offset of the file within the stretch that was cut last,
+    /// read again where its bytes did not stay.
+    pub(super) fn recut(
+        &mut self,
+        file: &dyn DiskFile,
+        stretch: Stretch,
+        offset: u64,
+    ) -> Result<Piece, CutError> {
+        let reach = stretch.reach(&self.profile);
+        let here = self.start..self.start + self.filled as u64;
+        if !here.contains(&offset) {
+            let length = usize::try_from(reach - offset).expect("a segment fits memory");
+            self.begin(offset, length, Bytes::Go);
+        }
+        self.have(offset, reach, &mut DataRanges::of(file, stretch))?;
+        Ok(self.piece(offset))
+    }
+
+    /// The bytes of neighbouring chunks of the last stretch, if they stay.
     pub(super) fn bytes(&self, range: Range<u64>) -> &[u8] {
         &self.buffer[self.at(range.start)..self.at(range.end)]
     }
 
     fn at(&self, offset: u64) -> usize {
-        usize::try_from(offset - self.start).expect("an offset in the stretch")
+        usize::try_from(offset - self.start).expect("an offset in the buffer")
     }
 
-    fn piece(&self, at: usize) -> Piece {
-        let data = &self.buffer[at..self.filled];
+    fn piece(&self, offset: u64) -> Piece {
+        let data = &self.buffer[self.at(offset)..self.filled];
         let length = next_cut(&self.profile, data);
         Piece {
-            offset: self.start + at as u64,
+            offset,
             length: length as u32,
             value: ChunkId::of(&data[..length]),
         }

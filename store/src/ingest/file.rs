@@ -4,7 +4,6 @@
 //! Owns: the identity before and after, and trying again. Refuses: threads; the segments of a
 //! big file are shared out by [`big`](super::big).
 
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use shoal_protocol::chunking::Stitcher;
@@ -14,7 +13,7 @@ use shoal_protocol::path::ManifestPath;
 
 use super::AddMode;
 use super::clone::{CLONE_BYTES_MIN, Cloned};
-use super::cut::{Cutter, Piece, Stretch};
+use super::cut::{Bytes, CutError, Cutter, Piece, Stretch};
 use super::shelf::Place;
 use super::work::{ATTEMPTS_MAX, Trouble, Work};
 use crate::disk::{DiskFile, FileIdentity};
@@ -111,6 +110,13 @@ impl Reading {
         }
     }
 
+    fn bytes(&self) -> Bytes {
+        match self.place {
+            Place::Pack => Bytes::Stay,
+            Place::Owned(_) | Place::External(_) => Bytes::Go,
+        }
+    }
+
     /// Ends the reading: the file must still be in the state that it was opened in. `placed` is
     /// how many bytes were put where this file's bytes go.
     pub(super) fn end(
@@ -203,7 +209,7 @@ impl Worker {
         let mut placed = 0;
         for segment in 0..reading.segments(work) {
             self.cut(work, reading, segment)?;
-            self.join(&mut stitcher, reading, work, segment);
+            self.join(&mut stitcher, reading, work, segment)?;
             placed += self.put(work, reading)?;
             work.shelf.extend(&mut content, self.chunks())?;
         }
@@ -223,7 +229,7 @@ impl Worker {
         }
         let stretch = reading.stretch(work, segment);
         self.cutter
-            .cut(reading.file(), stretch, &mut self.guessed)?;
+            .cut(reading.file(), stretch, reading.bytes(), &mut self.guessed)?;
         work.progress.bytes(stretch.end - stretch.start);
         Ok(())
     }
@@ -235,21 +241,19 @@ impl Worker {
         reading: &Reading,
         work: &Work<'_>,
         segment: u64,
-    ) {
-        let end = reading.stretch(work, segment).end;
+    ) -> Result<(), Trouble> {
+        let stretch = reading.stretch(work, segment);
         self.pieces.clear();
-        let joined: Result<(), Infallible> = stitcher.segment(
+        let joined: Result<(), CutError> = stitcher.segment(
             self.guessed.drain(..),
-            end,
-            |offset| Ok(self.cutter.recut(offset)),
+            stretch.end,
+            |offset| self.cutter.recut(reading.file(), stretch, offset),
             |piece| {
                 self.pieces.push(piece);
                 Ok(())
             },
         );
-        match joined {
-            Ok(()) => {}
-        }
+        Ok(joined?)
     }
 
     /// Puts the chunks that were joined last where they belong.

@@ -136,15 +136,11 @@ impl Packs {
         drop(state);
         let earlier = buffered.map_or(Ok(()), |buffered| self.carry_out(buffered));
         write.buffer.extend_from_slice(&table);
-        let data = spot.offset;
         // Also if the earlier one failed: who waits for this write must see it end.
         let written = self.finish(&write, || {
-            write.file.write_at(write.offset, &write.buffer)?;
-            write.file.write_at(data, bytes)?;
             write
                 .file
-                .start_writeback(write.offset..data + bytes.len() as u64);
-            Ok(())
+                .write_behind(write.offset, &[&write.buffer, bytes])
         });
         earlier.and(written)?;
         Ok(spot)
@@ -303,10 +299,7 @@ impl Packs {
 
     fn carry_out(&self, mut write: Write) -> Result<(), StoreError> {
         let written = self.finish(&write, || {
-            write.file.write_at(write.offset, &write.buffer)?;
-            let end = write.offset + write.buffer.len() as u64;
-            write.file.start_writeback(write.offset..end);
-            Ok(())
+            write.file.write_behind(write.offset, &[&write.buffer])
         });
         let mut state = self.state();
         write.buffer.clear();

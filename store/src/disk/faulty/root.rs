@@ -316,7 +316,13 @@ impl DiskFile for FaultyFile {
         })
     }
 
-    fn start_writeback(&self, _range: Range<u64>) {}
+    fn write_behind(&self, mut offset: u64, parts: &[&[u8]]) -> io::Result<()> {
+        for part in parts {
+            self.write_at(offset, part)?;
+            offset += part.len() as u64;
+        }
+        Ok(())
+    }
 
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         None

@@ -12,6 +12,7 @@ use std::os::unix::fs::FileExt;
 use rustix::fs::{FileType, Mode, SeekFrom, Stat};
 use rustix::io::Errno;
 
+use super::behind;
 use crate::disk::{DiskFile, FileIdentity, FileKind};
 
 pub(super) struct RealFile(File);
@@ -81,25 +82,9 @@ impl DiskFile for RealFile {
         self.0.sync_data()
     }
 
-    /// By `POSIX_FADV_DONTNEED`, which on Linux begins with starting the writeback of what
-    /// is dirty, and then drops what is clean already. (`sync_file_range` would say it
-    /// better, and has no safe wrapper.)
-    #[cfg(target_os = "linux")]
-    fn start_writeback(&self, range: Range<u64>) {
-        use std::num::NonZeroU64;
-        let length = NonZeroU64::new(range.end.saturating_sub(range.start));
-        let _ = length.map(|length| {
-            rustix::fs::fadvise(
-                &self.0,
-                range.start,
-                Some(length),
-                rustix::fs::Advice::DontNeed,
-            )
-        });
+    fn write_behind(&self, offset: u64, parts: &[&[u8]]) -> io::Result<()> {
+        behind::write(&self.0, offset, parts)
     }
-
-    #[cfg(not(target_os = "linux"))]
-    fn start_writeback(&self, _range: Range<u64>) {}
 
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         Some(self.0.as_fd())

@@ -5,6 +5,7 @@
 //! network file systems it can recognise ([`FileSystem::network`] names them).
 
 mod beneath;
+mod behind;
 #[cfg(target_os = "linux")]
 mod boot;
 mod file;

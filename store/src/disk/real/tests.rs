@@ -166,7 +166,6 @@ fn holes_and_the_executable_bit_are_seen() {
         mode.permissions().mode() & 0o111,
         (mode.permissions().mode() & 0o444) >> 2
     );
-    file.start_writeback(0..1 << 20);
     file.sync().unwrap();
     root.make_private().unwrap();
     assert!(root.file_system().unwrap().free > 0);
@@ -183,4 +182,17 @@ fn identity_changes_with_the_bytes_and_settles() {
     assert_ne!(before, after);
     assert!(!after.is_settled(after.changed_ns));
     assert!(after.is_settled(after.changed_ns + 3_000_000_000));
+}
+
+#[test]
+fn what_is_written_behind_is_there_to_be_read() {
+    let (dir, root) = fresh();
+    let file = root.open(Path::new("f"), OpenMode::CreateNew).unwrap();
+    let long: Vec<u8> = (0..3_000_000_u32).map(|i| (i % 251) as u8).collect();
+    file.write_behind(5, &[b"head", &[], &long]).unwrap();
+    file.write_behind(9 + long.len() as u64, &[]).unwrap();
+    file.write_behind(0, &[b"first"]).unwrap();
+    file.sync().unwrap();
+    let expected = [b"firsthead", &long[..]].concat();
+    assert!(std::fs::read(dir.path().join("f")).unwrap() == expected);
 }

@@ -134,6 +134,12 @@ fn a_big_file_is_cut_as_in_one_pass() {
 
 #[test]
 fn a_sparse_file_has_the_chunks_of_its_zeros() {
+    for mode in MODES {
+        sparse_and_full_are_one(mode);
+    }
+}
+
+fn sparse_and_full_are_one(mode: AddMode) {
     let full = World::new();
     let mut bytes = vec![0; 50 << 20];
     bytes[30 << 20..31 << 20].copy_from_slice(&noise(6, 1 << 20));
@@ -146,7 +152,7 @@ fn a_sparse_file_has_the_chunks_of_its_zeros() {
         .unwrap();
     file.set_len(50 << 20).unwrap();
     std::os::unix::fs::FileExt::write_all_at(&file, &noise(6, 1 << 20), 30 << 20).unwrap();
-    let ids = [&full, &sparse].map(|world| world.add(AddMode::Keep).snapshot);
+    let ids = [&full, &sparse].map(|world| world.add(mode).snapshot);
     assert_eq!(chunks_of(&full, &ids[0]), sequential(&bytes));
     assert_eq!(ids[0], ids[1]);
     assert!(sparse.bytes_of(&ids[1], "f") == bytes);
