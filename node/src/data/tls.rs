@@ -13,8 +13,7 @@ use std::sync::Arc;
 use libp2p_identity::PeerId;
 use libp2p_tls::certificate;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::CryptoProvider;
-use rustls::crypto::aws_lc_rs::{self, cipher_suite};
+use rustls::crypto::{CryptoProvider, aws_lc_rs, ring};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
@@ -101,14 +100,34 @@ impl TlsIdentity {
 
 /// AES-128-GCM leads: with the processor's help it is the cheapest that is strong enough.
 fn provider() -> CryptoProvider {
-    CryptoProvider {
-        cipher_suites: vec![
-            cipher_suite::TLS13_AES_128_GCM_SHA256,
-            cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
-            cipher_suite::TLS13_AES_256_GCM_SHA384,
+    let cipher_suites = match aes_is_faster_in_ring() {
+        true => vec![
+            ring::cipher_suite::TLS13_AES_128_GCM_SHA256,
+            ring::cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
+            ring::cipher_suite::TLS13_AES_256_GCM_SHA384,
         ],
+        false => vec![
+            aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256,
+            aws_lc_rs::cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
+            aws_lc_rs::cipher_suite::TLS13_AES_256_GCM_SHA384,
+        ],
+    };
+    CryptoProvider {
+        cipher_suites,
         ..aws_lc_rs::default_provider()
     }
+}
+
+/// Whether the processor has wide AES instructions, but not the registers of AVX-512 without
+/// which AWS-LC does not use them: ring does, and is twice as fast then (docs/benchmarks.md).
+/// libp2p builds both libraries anyway.
+fn aes_is_faster_in_ring() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return is_x86_feature_detected!("vaes")
+        && is_x86_feature_detected!("vpclmulqdq")
+        && !is_x86_feature_detected!("avx512vl");
+    #[cfg(not(target_arch = "x86_64"))]
+    false
 }
 
 /// The peer that a verified certificate chain belongs to.

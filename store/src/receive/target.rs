@@ -50,6 +50,9 @@ pub(crate) struct Target {
     pub(crate) id: OnceLock<FileId>,
     missing: AtomicU64,
     hand: Mutex<Hand>,
+    /// Held while writing: the system lets one writer at a time at a file, and has the next
+    /// one spin meanwhile, on a processor that has better things to do.
+    writing: Mutex<()>,
 }
 
 /// Where the file is now.
@@ -93,6 +96,7 @@ impl Target {
             start: blank.start,
             id: OnceLock::new(),
             hand: Mutex::new(Hand::Closed),
+            writing: Mutex::default(),
         }
     }
 
@@ -155,6 +159,7 @@ impl Target {
         if self.start == Start::New && is_zero(bytes) {
             return file.set_len(self.size);
         }
+        let _one_at_a_time = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         file.write_at(offset, bytes)
     }
 

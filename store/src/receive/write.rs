@@ -12,6 +12,10 @@ use super::ledger::{Landed, Source};
 use super::run::{RunTable, Slot};
 use super::{Receive, ReceiveError, lock};
 
+/// A stretch of this length is written: its bytes, which were just hashed, are still in the
+/// processor's cache then.
+const STRETCH_BYTES: usize = 128 << 10;
+
 /// Neighbouring slots of one file that are written at once.
 #[derive(Default)]
 struct Stretch {
@@ -81,7 +85,7 @@ impl Receive {
                     });
                     break;
                 }
-                if !stretch.continues(table, index) {
+                if !stretch.continues(table, index) || stretch.length >= STRETCH_BYTES {
                     if let Err(error) = self.write_stretch(table, &stretch, bytes) {
                         self.release(table, index);
                         return Err(error);
