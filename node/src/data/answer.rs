@@ -14,6 +14,11 @@ use shoal_protocol::wire::limits::{FRAME_PAYLOAD_BYTES_MAX, REQUEST_PAGES_MAX};
 use shoal_protocol::wire::{Outcome, PageCodec, PageHead};
 use shoal_store::{ReadError, RunReader, Store, StoreError};
 
+/// What is read and sent at once: two of the longest chunks. Frames of twice the size, which
+/// may be sent too, cost a tenth more of both processors: their bytes leave the caches between
+/// the steps that they go through (docs/benchmarks.md).
+const PIECE_BYTES_MAX: u64 = 512 << 10;
+
 /// Readers that are kept for the next request of a connection.
 const READERS_MAX: usize = 4;
 
@@ -71,7 +76,7 @@ impl RunAnswer {
             return Ok(None);
         };
         let reader = self.reader.as_mut().expect("taken when dropped");
-        let piece = (self.store).read_run(reader, range, FRAME_PAYLOAD_BYTES_MAX as u64, out)?;
+        let piece = (self.store).read_run(reader, range, PIECE_BYTES_MAX, out)?;
         self.left.remove(piece.clone());
         Ok(Some(piece))
     }

@@ -26,8 +26,9 @@ impl BufferPool {
         }
     }
 
-    /// A buffer of `length` bytes whose content is whatever it was; waits until one is free.
-    pub(crate) async fn take(&self, length: usize) -> Buffer {
+    /// A buffer whose length and content are whatever they were, since changing either costs
+    /// time; waits until one is free.
+    pub(crate) async fn take(&self) -> Buffer {
         let permit = Arc::clone(&self.in_use)
             .acquire_owned()
             .await
@@ -37,10 +38,8 @@ impl BufferPool {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .pop();
-        let mut bytes = free.unwrap_or_else(|| Vec::with_capacity(FRAME_PAYLOAD_BYTES_MAX));
-        bytes.resize(length, 0);
         Buffer {
-            bytes,
+            bytes: free.unwrap_or_else(|| Vec::with_capacity(FRAME_PAYLOAD_BYTES_MAX)),
             free: Arc::clone(&self.free),
             _permit: permit,
         }
@@ -95,10 +94,11 @@ mod tests {
     #[tokio::test]
     async fn a_pool_lends_no_more_than_its_count_and_lends_the_same_memory_again() {
         let pool = BufferPool::new(1);
-        let first = pool.take(FRAME_PAYLOAD_BYTES_MAX).await;
+        let mut first = pool.take().await;
+        first.vec_mut().resize(10, 1);
         let address = first.as_ptr();
-        assert!(pool.take(1).now_or_never().is_none());
+        assert!(pool.take().now_or_never().is_none());
         drop(first);
-        assert_eq!(pool.take(10).await.as_ptr(), address);
+        assert_eq!(pool.take().await.as_ptr(), address);
     }
 }

@@ -101,7 +101,8 @@ impl Listening {
         }
         let range = data.range();
         self.expect_range(data.request, &range)?;
-        let mut bytes = self.buffers.take(length).await;
+        let mut bytes = self.buffers.take().await;
+        bytes.vec_mut().resize(length, 0);
         self.reader.payload(&mut bytes).await?;
         let open = self.session.requests();
         if let Some(Open::Run { tag, replies, .. }) = open.get(&data.request) {

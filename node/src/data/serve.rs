@@ -12,7 +12,6 @@ use shoal_protocol::bounded::List;
 use shoal_protocol::have::RangeSet;
 use shoal_protocol::id::SnapshotId;
 use shoal_protocol::serve::{Input, Output, Serve, ServeConfig};
-use shoal_protocol::wire::limits::FRAME_PAYLOAD_BYTES_MAX;
 use shoal_protocol::wire::{Codec, Outcome, PageRequest, Pages, RequestId, RunData, RunRequest};
 use shoal_store::{ReadError, Store};
 use tokio::task::spawn_blocking;
@@ -212,7 +211,7 @@ impl Server {
                 break Outcome::NotHeld;
             }
             let buffer = tokio::select! {
-                buffer = self.buffers.take(FRAME_PAYLOAD_BYTES_MAX) => buffer,
+                buffer = self.buffers.take() => buffer,
                 () = asked.stop.cancelled() => break Outcome::Cancelled,
             };
             let (read, back) = read(run, buffer).await;
@@ -264,7 +263,7 @@ impl Server {
             }
         };
         loop {
-            let mut buffer = self.page_buffers.take(0).await;
+            let mut buffer = self.page_buffers.take().await;
             let store = self.store.clone();
             let read = spawn_blocking(move || {
                 let heads = read_pages(&store, &mut pages, buffer.vec_mut());

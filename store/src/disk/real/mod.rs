@@ -4,8 +4,8 @@
 //! of [`super`]. Refuses: following a symlink, opening anything but a regular file, and
 //! network file systems it can recognise ([`FileSystem::network`] names them).
 
-mod beneath;
 mod behind;
+mod beneath;
 #[cfg(target_os = "linux")]
 mod boot;
 mod file;
