@@ -15,7 +15,7 @@ use shoal_protocol::manifest::{self, SnapshotCursor, Step};
 use shoal_protocol::paged_list::ReadError;
 use shoal_protocol::peer::PeerKey;
 use shoal_protocol::snapshot::Snapshot;
-use shoal_protocol::wire::{Outcome, RequestId};
+use shoal_protocol::wire::RequestId;
 use shoal_store::StoreError;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
@@ -163,14 +163,7 @@ impl Reading {
             changes.mark_unchanged();
             let sessions = self.hub.sessions();
             if let Some(session) = sessions.values().find(|session| offers(session)) {
-                let (sender, replies) = mpsc::unbounded_channel();
-                let ranges = RangeSet::of(range.clone());
-                session.ask_run(RequestId(0), ranges, 1, sender);
-                return Ok(Asked {
-                    session: Arc::clone(session),
-                    replies,
-                    bytes: VecDeque::new(),
-                });
+                return Ok(Asked::of(session, range));
             }
             if let Some(why) = self.hub.hopeless() {
                 return Err(why);
@@ -266,12 +259,20 @@ struct Window {
     session: Asked,
 }
 
-/// An answer on its way.
+/// An answer on its way. Its frames are copied out of their buffers as they come, whoever
+/// waits for it: buffers are few, and answers that nobody looks at yet would hold them all
+/// while the one that is waited for cannot come. The window bounds what is copied.
 struct Asked {
     session: Arc<Session>,
-    replies: mpsc::UnboundedReceiver<(PeerKey, RequestId, RunReply)>,
-    /// Frames that came, in the order of positions.
+    frames: mpsc::UnboundedReceiver<Frame>,
+    /// Bytes that came, in the order of positions.
     bytes: VecDeque<(u64, Bytes)>,
+}
+
+/// What comes as an answer; the channel ends when nothing more does.
+enum Frame {
+    Bytes { position: u64, bytes: Bytes },
+    Later(std::time::Duration),
 }
 
 /// What became of a chunk.
@@ -283,6 +284,19 @@ enum Came {
 }
 
 impl Asked {
+    /// Asks `session` for `range`.
+    fn of(session: &Arc<Session>, range: &Range<u64>) -> Self {
+        let (sender, replies) = mpsc::unbounded_channel();
+        let (out, frames) = mpsc::unbounded_channel();
+        tokio::spawn(copy_out(replies, out));
+        session.ask_run(RequestId(0), RangeSet::of(range.clone()), 1, sender);
+        Self {
+            session: Arc::clone(session),
+            frames,
+            bytes: VecDeque::new(),
+        }
+    }
+
     /// The next chunk of the answer, verified.
     async fn chunk(&mut self, wanted: &Wanted) -> Came {
         loop {
@@ -302,18 +316,30 @@ impl Asked {
                     false => Came::Wrong,
                 };
             }
-            match self.replies.recv().await {
-                Some((_, _, RunReply::Data { position, bytes })) => {
-                    // A copy, so that a slow reader does not hold a frame buffer.
-                    let bytes = Bytes::copy_from_slice(&bytes);
-                    self.bytes.push_back((position, bytes));
-                }
-                Some((_, _, RunReply::Busy(retry))) => return Came::Later(retry),
-                Some((_, _, RunReply::Ended(Outcome::Complete))) => {}
-                Some((_, _, RunReply::Ended(_) | RunReply::Lost)) | None => {
-                    return Came::NothingMore;
-                }
+            match self.frames.recv().await {
+                Some(Frame::Bytes { position, bytes }) => self.bytes.push_back((position, bytes)),
+                Some(Frame::Later(retry)) => return Came::Later(retry),
+                None => return Came::NothingMore,
             }
+        }
+    }
+}
+
+async fn copy_out(
+    mut replies: mpsc::UnboundedReceiver<(PeerKey, RequestId, RunReply)>,
+    out: mpsc::UnboundedSender<Frame>,
+) {
+    while let Some((_, _, reply)) = replies.recv().await {
+        let frame = match reply {
+            RunReply::Data { position, bytes } => Frame::Bytes {
+                position,
+                bytes: Bytes::copy_from_slice(&bytes),
+            },
+            RunReply::Busy(retry) => Frame::Later(retry),
+            RunReply::Ended(_) | RunReply::Lost => return,
+        };
+        if out.send(frame).is_err() {
+            return;
         }
     }
 }

@@ -98,6 +98,26 @@ async fn a_whole_file_is_read_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_stops_holds_up_no_other() {
+    let (alice, bob) = (Node::new(), Node::new());
+    let bytes = noise(14, 20_000_000);
+    let source = alice.path("data.bin");
+    std::fs::write(&source, &bytes).unwrap();
+    let listener = alice.listen().await;
+    let (ticket, _) = alice.ticket(alice.add(&source), listener.addresses()[0]);
+    let swarm = bob.swarm(&ticket);
+    let mut stopped = swarm.read(0..u64::MAX);
+    soon(stopped.recv()).await.unwrap().unwrap();
+    let mut came = Vec::new();
+    let mut reader = swarm.read(0..u64::MAX);
+    while let Some(bytes) = soon(reader.recv()).await {
+        came.extend_from_slice(&bytes.unwrap());
+    }
+    assert!(came == bytes);
+    drop(stopped);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_source_that_comes_back_is_found_again() {
     let (alice, bob) = (Node::new(), Node::new());
     let bytes = noise(5, 3_000_000);

@@ -74,6 +74,8 @@ pub(super) enum Bytes {
 pub(super) struct Cutter {
     profile: Profile,
     buffer: Vec<u8>,
+    /// How much of the buffer is used for this stretch.
+    room: usize,
     /// Where in the file the buffer begins, and how much of it is filled.
     start: u64,
     filled: usize,
@@ -87,6 +89,7 @@ impl Cutter {
         Self {
             profile,
             buffer: Vec::new(),
+            room: 0,
             start: 0,
             filled: 0,
             zeros: None,
@@ -128,12 +131,12 @@ impl Cutter {
     fn begin(&mut self, start: u64, length: usize, bytes: Bytes) {
         self.start = start;
         self.filled = 0;
-        let room = match bytes {
+        self.room = match bytes {
             Bytes::Stay => length,
             Bytes::Go => length.min(WINDOW_BYTES.max(2 * self.profile.max)),
         };
-        if self.buffer.len() < room || bytes == Bytes::Go {
-            self.buffer.resize(room, 0);
+        if self.buffer.len() < self.room {
+            self.buffer.resize(self.room, 0);
         }
     }
 
@@ -141,7 +144,7 @@ impl Cutter {
     fn have(&mut self, at: u64, reach: u64, data: &mut DataRanges<'_>) -> Result<(), CutError> {
         let needed = (at + self.profile.max as u64).min(reach);
         while self.start + (self.filled as u64) < needed {
-            if self.filled == self.buffer.len() {
+            if self.filled == self.room {
                 let kept = self.at(at)..self.filled;
                 self.filled = kept.len();
                 self.start = at;
@@ -154,8 +157,8 @@ impl Cutter {
 
     /// Reads on behind what is filled.
     fn fill(&mut self, reach: u64, data: &mut DataRanges<'_>) -> Result<(), CutError> {
-        let left = usize::try_from(reach - self.start).map_or(usize::MAX, |left| left);
-        let next = (self.filled + READ_BYTES).min(self.buffer.len()).min(left);
+        let left = usize::try_from(reach - self.start).unwrap_or(usize::MAX);
+        let next = (self.filled + READ_BYTES).min(self.room).min(left);
         let into = &mut self.buffer[self.filled..next];
         data.read(self.start + self.filled as u64, into)?;
         self.filled = next;
