@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use shoal_protocol::bounded::List;
 use shoal_protocol::have::RangeSet;
-use shoal_protocol::id::PageId;
+use shoal_protocol::id::{ChunkId, PageId};
+use shoal_protocol::manifest::{SnapshotCursor, Step};
 use shoal_protocol::snapshot::Snapshot;
 use shoal_protocol::wire::limits::{FRAME_PAYLOAD_BYTES_MAX, REQUEST_PAGES_MAX};
 use shoal_protocol::wire::{Outcome, PageCodec, PageHead};
@@ -49,6 +50,8 @@ pub(crate) struct RunAnswer {
     store: Store,
     reader: Option<RunReader>,
     left: RangeSet,
+    /// Whether something had to be left out.
+    lacking: bool,
     readers: Arc<Readers>,
 }
 
@@ -66,19 +69,63 @@ impl RunAnswer {
             store: store.clone(),
             reader: Some(reader.unwrap_or_else(|| RunReader::new(snapshot))),
             left: ranges,
+            lacking: false,
             readers,
         }
     }
 
-    /// Fills `out` with the next piece and gives its positions; nothing at the end.
+    /// Fills `out` with the next piece and gives its positions; nothing at the end. What is
+    /// not here any more is left out, and not offered any more.
     pub(crate) fn next(&mut self, out: &mut Vec<u8>) -> Result<Option<Range<u64>>, ReadError> {
-        let Some(range) = self.left.iter().next() else {
-            return Ok(None);
-        };
-        let reader = self.reader.as_mut().expect("taken when dropped");
-        let piece = (self.store).read_run(reader, range, PIECE_BYTES_MAX, out)?;
-        self.left.remove(piece.clone());
-        Ok(Some(piece))
+        loop {
+            let Some(range) = self.left.iter().next() else {
+                return Ok(None);
+            };
+            let reader = self.reader.as_mut().expect("taken when dropped");
+            let within = range.clone();
+            match self.store.read_run(reader, within, PIECE_BYTES_MAX, out) {
+                Ok(piece) => {
+                    self.left.remove(piece.clone());
+                    return Ok(Some(piece));
+                }
+                Err(ReadError::Missing(chunk)) => self.leave_out(range, chunk)?,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Whether nothing had to be left out so far.
+    pub(crate) fn is_whole(&self) -> bool {
+        !self.lacking
+    }
+
+    fn leave_out(&mut self, range: Range<u64>, lost: ChunkId) -> Result<(), ReadError> {
+        let reader = self.reader.as_ref().expect("taken when dropped");
+        let snapshot = *reader.snapshot();
+        let mut cursor = SnapshotCursor::new(&snapshot);
+        cursor.seek(range.start);
+        while let Some(step) = cursor.next(&self.store)? {
+            let Step::Chunk {
+                position, chunk, ..
+            } = step
+            else {
+                continue;
+            };
+            if position >= range.end {
+                break;
+            }
+            if chunk.id == lost {
+                let place = position..position + u64::from(chunk.length);
+                self.left.remove(place.clone());
+                self.lacking = true;
+                if self.store.withdraw(&snapshot.id(), place)? {
+                    let snapshot = snapshot.id();
+                    tracing::warn!(%snapshot, position, "what was offered is not here any more");
+                }
+                return Ok(());
+            }
+        }
+        Err(ReadError::Missing(lost))
     }
 }
 

@@ -82,6 +82,12 @@ pub enum FetchError {
     /// Every source refused us.
     #[error("not permitted: {0}")]
     NotPermitted(String),
+    /// Those who offered it do not have it any more.
+    #[error("no source has the bytes at position {position} any more")]
+    Gone {
+        /// Where in the snapshot.
+        position: u64,
+    },
     /// Every source that is left sent what it should not have.
     #[error("{peer} was dropped: {why}")]
     Misbehaved {

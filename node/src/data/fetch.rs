@@ -10,9 +10,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use shoal_protocol::fetch::{DropReason, Fetch, FetchConfig, Input, Output, Run, State};
+use shoal_protocol::fetch::{DropReason, Fetch, FetchConfig, Input, Output, Run, State, Waiting};
 use shoal_protocol::have::RangeSet;
 use shoal_protocol::peer::PeerKey;
+use shoal_protocol::size::Size;
 use shoal_protocol::wire::{ByeReason, RequestId};
 use shoal_store::receive::{Receive, ReceiveError};
 use tokio::sync::mpsc;
@@ -333,7 +334,13 @@ impl Fetcher {
                     done = true;
                 }
                 Output::State(State::Fetching) => self.hub.tell(FetchEvent::Fetching),
-                Output::State(State::Waiting(what)) => self.hub.tell(FetchEvent::Waiting(what)),
+                Output::State(State::Waiting(what)) => {
+                    if let Waiting::Offer { bytes } = what {
+                        let why = format!("no source has the last {} (any more)", Size(bytes));
+                        self.hub.failed(why);
+                    }
+                    self.hub.tell(FetchEvent::Waiting(what));
+                }
                 Output::State(State::Idle) => {}
             }
         }

@@ -15,7 +15,7 @@ use shoal_protocol::manifest::{self, SnapshotCursor, Step};
 use shoal_protocol::paged_list::ReadError;
 use shoal_protocol::peer::PeerKey;
 use shoal_protocol::snapshot::Snapshot;
-use shoal_protocol::wire::RequestId;
+use shoal_protocol::wire::{Outcome, RequestId};
 use shoal_store::StoreError;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
@@ -157,7 +157,7 @@ impl Reading {
         let offers = |session: &Arc<Session>| {
             !self.unwelcome.contains(&session.peer)
                 && !session.closing.is_cancelled()
-                && session.offered().contains_range(range.clone())
+                && session.offers(range)
         };
         loop {
             changes.mark_unchanged();
@@ -213,6 +213,15 @@ impl Reading {
                     }
                 }
                 Came::Later(retry) => sleep(retry).await,
+                Came::NotHeld => {
+                    let lacks = chunk.start..chunk.end;
+                    asked.session.lacks(lacks.clone());
+                    let others = self.hub.sessions();
+                    if !others.values().any(|other| other.offers(&lacks)) {
+                        let position = chunk.start;
+                        return Err(FetchError::Gone { position }.into());
+                    }
+                }
                 Came::NothingMore => {}
             }
             let end = chunks.back().expect("one is wanted").end;
@@ -273,6 +282,7 @@ struct Asked {
 enum Frame {
     Bytes { position: u64, bytes: Bytes },
     Later(std::time::Duration),
+    NotHeld,
 }
 
 /// What became of a chunk.
@@ -280,6 +290,8 @@ enum Came {
     Chunk(Bytes),
     Wrong,
     Later(std::time::Duration),
+    /// The source does not have it any more.
+    NotHeld,
     NothingMore,
 }
 
@@ -306,7 +318,12 @@ impl Asked {
                     self.bytes.pop_front();
                     continue;
                 }
-                if *start > wanted.start || end < wanted.end {
+                if *start > wanted.start {
+                    // It left something out; why it did, it says at the end.
+                    self.bytes.clear();
+                    break;
+                }
+                if end < wanted.end {
                     return Came::Wrong;
                 }
                 let from = clip(wanted.start - start);
@@ -319,6 +336,7 @@ impl Asked {
             match self.frames.recv().await {
                 Some(Frame::Bytes { position, bytes }) => self.bytes.push_back((position, bytes)),
                 Some(Frame::Later(retry)) => return Came::Later(retry),
+                Some(Frame::NotHeld) => return Came::NotHeld,
                 None => return Came::NothingMore,
             }
         }
@@ -336,6 +354,7 @@ async fn copy_out(
                 bytes: Bytes::copy_from_slice(&bytes),
             },
             RunReply::Busy(retry) => Frame::Later(retry),
+            RunReply::Ended(Outcome::NotHeld | Outcome::Failed) => Frame::NotHeld,
             RunReply::Ended(_) | RunReply::Lost => return,
         };
         if out.send(frame).is_err() {

@@ -218,7 +218,8 @@ impl Server {
             run = back;
             let (piece, buffer) = match read {
                 Ok(Some(read)) => read,
-                Ok(None) => break complete,
+                Ok(None) if run.is_whole() => break complete,
+                Ok(None) => break Outcome::NotHeld,
                 Err(error) => {
                     tracing::warn!(%error, "cannot read what is offered");
                     break outcome(&error);

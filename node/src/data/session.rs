@@ -4,6 +4,7 @@
 //! for, and reading, which is the other half's ([`listening`](super::listening)).
 
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -213,6 +214,19 @@ impl Session {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// Whether the source offers all of `range` now.
+    pub(crate) fn offers(&self, range: &Range<u64>) -> bool {
+        self.offered().contains_range(range.clone())
+    }
+
+    /// Notes that the source does not have positions that it offered.
+    pub(crate) fn lacks(&self, range: Range<u64>) {
+        self.offered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(range);
     }
 
     /// Asks for positions. Replies come with `tag`.

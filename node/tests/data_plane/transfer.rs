@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use shoal_node::data::{FetchError, FetchEvent, SwarmOptions};
 use shoal_protocol::id::SnapshotId;
+use shoal_store::index::Coverage;
 use tokio_util::sync::CancellationToken;
 
 use crate::harness::{Node, noise, now, soon, write_files};
@@ -115,6 +116,51 @@ async fn a_reader_that_stops_holds_up_no_other() {
     }
     assert!(came == bytes);
     drop(stopped);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_source_has_lost_is_told_at_once_and_offered_no_more() {
+    let (alice, bob) = (Node::new(), Node::new());
+    let mut bytes = noise(15, 3_000_000);
+    let source = alice.path("data.bin");
+    std::fs::write(&source, &bytes).unwrap();
+    let listener = alice.listen().await;
+    let snapshot = alice.add(&source);
+    let (ticket, _) = alice.ticket(snapshot, listener.addresses()[0]);
+    bytes[1_500_000] ^= 1;
+    std::fs::write(&source, &bytes).unwrap();
+
+    let swarm = bob.swarm(&ticket);
+    let mut reader = swarm.read(0..u64::MAX);
+    let mut came = 0;
+    let error = loop {
+        match soon(reader.recv()).await.unwrap() {
+            Ok(bytes) => came += bytes.len() as u64,
+            Err(error) => break error,
+        }
+    };
+    assert!(
+        matches!(error, FetchError::Gone { position } if position == came && came <= 1_500_000),
+        "{error} after {came}"
+    );
+    let Coverage::Ranges(offered) = alice.row(&snapshot.id()).unwrap().offered else {
+        panic!("all of it is still offered");
+    };
+    assert!(!offered.iter().any(|range| range.contains(&1_500_000)));
+    let left: u64 = offered.iter().map(|range| range.end - range.start).sum();
+    assert!(
+        left >= 3_000_000 - 256 * 1024,
+        "only {left} are still offered"
+    );
+
+    // Everything else can be had.
+    let swarm = bob.swarm(&ticket);
+    let mut behind = swarm.read(1_500_000 + 256 * 1024..u64::MAX);
+    let mut rest = Vec::new();
+    while let Some(piece) = soon(behind.recv()).await {
+        rest.extend_from_slice(&piece.unwrap());
+    }
+    assert!(bytes.ends_with(&rest) && !rest.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

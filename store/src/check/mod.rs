@@ -13,6 +13,7 @@ use std::collections::HashSet;
 use std::ops::Range;
 use std::path::PathBuf;
 
+use shoal_protocol::have::RangeSet;
 use shoal_protocol::id::{ChunkId, PageId, SnapshotId};
 use shoal_protocol::manifest::{SnapshotCursor, Step};
 use shoal_protocol::path::ManifestPath;
@@ -46,6 +47,8 @@ pub struct VerifyReport {
     pub bytes_hashed: u64,
     /// Places that did not hold what they should; they are forgotten.
     pub damaged: PathList<DamagedPlace>,
+    /// Places that cannot be looked at now; they are not forgotten.
+    pub away: PathList<DamagedPlace>,
     /// The snapshots that were looked at.
     pub snapshots: Vec<SnapshotHealth>,
 }
@@ -57,7 +60,7 @@ impl VerifyReport {
     }
 }
 
-/// A file in which bytes were not what they should be.
+/// A file in which bytes were not what they should be, or could not be looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DamagedPlace {
     /// The file: a pack, an owned file, or the user's.
@@ -86,6 +89,9 @@ pub struct SnapshotHealth {
     pub bytes_safe: u64,
     /// Bytes that are only in files of the user, and right.
     pub bytes_volatile: u64,
+    /// Bytes of these that cannot be looked at now, because the file system of the only file
+    /// that has them is away, or forbids it.
+    pub bytes_away: u64,
     /// Bytes that it should have and that are nowhere on this machine.
     pub bytes_gone: u64,
     /// The files that these bytes belong to.
@@ -148,12 +154,31 @@ impl Store {
             VerifyScope::Suspect => hashing.suspects_only()?,
             VerifyScope::Snapshot(_) => rows.iter().try_for_each(|row| hashing.snapshot(row))?,
         }
-        let mut report = hashing.finish(!matches!(scope, VerifyScope::Snapshot(_)))?;
+        let (mut report, away) = hashing.finish(!matches!(scope, VerifyScope::Snapshot(_)))?;
         let mut survey = self.survey()?;
+        let mut without = match away.is_empty() {
+            true => None,
+            false => Some(Survey::new(self, Holdings::with_changed(self.view(), away))),
+        };
         let batch = self.begin();
+        // A get that never began to receive claims nothing, not even the lists.
+        let claims_nothing = |row: &SnapshotRow| row.held == Coverage::Ranges(Vec::new());
         for row in rows {
+            if claims_nothing(&row) && !row.kept && row.snapshot.bytes > 0 {
+                continue;
+            }
+            let bytes_away = match &mut without {
+                None => 0,
+                Some(survey) => {
+                    let findings = survey.snapshot(&row, &row.held, progress)?;
+                    findings.ok_or(VerifyError::Cancelled)?.tally.changed
+                }
+            };
             let health = self.health(&mut survey, row, &batch, progress)?;
-            report.snapshots.push(health);
+            report.snapshots.push(SnapshotHealth {
+                bytes_away,
+                ..health
+            });
         }
         batch.commit(true)?;
         Ok(report)
@@ -188,6 +213,24 @@ impl Store {
         let health = self.health(&mut survey, row, &batch, &Silent)?;
         batch.commit(true)?;
         Ok(health)
+    }
+
+    /// Offers positions of a snapshot no longer, because their bytes turned out not to be
+    /// here; a verification or another add offers what it finds again. Gives whether they were
+    /// offered.
+    pub fn withdraw(&self, snapshot: &SnapshotId, lost: Range<u64>) -> Result<bool, StoreError> {
+        let Some(row) = self.view().snapshot(snapshot)? else {
+            return Ok(false);
+        };
+        let lost = RangeSet::of(lost);
+        let offered = row.offered.without(&lost, row.snapshot.bytes);
+        if offered == row.offered {
+            return Ok(false);
+        }
+        let batch = self.begin();
+        batch.put_snapshot(SnapshotRow { offered, ..row });
+        batch.commit(false)?;
+        Ok(true)
     }
 
     /// A survey that takes files which are suspect for changed.
@@ -257,6 +300,7 @@ impl Store {
             kept: row.kept,
             bytes_safe: findings.tally.kept,
             bytes_volatile: findings.tally.volatile + findings.tally.changed,
+            bytes_away: 0,
             bytes_gone: findings.tally.gone,
             gone: findings.gone,
             missing: findings.missing.iter().collect(),
