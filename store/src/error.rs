@@ -108,6 +108,12 @@ pub enum OpenError {
         /// The oldest that this program knows.
         supported: u32,
     },
+    /// There are packs, but no index: [`Store::rebuild`](crate::Store::rebuild) makes one.
+    #[error("the index of the store at {home} is missing")]
+    MissingIndex {
+        /// Where the store lies.
+        home: PathBuf,
+    },
     /// The index cannot be read; it can be rebuilt from the packs.
     #[error("the index of the store at {home} is damaged: {why}")]
     DamagedIndex {

@@ -65,13 +65,6 @@ pub enum Note {
         /// How often it has been read by now.
         attempt: u32,
     },
-    /// Bytes on this disk are no longer what they were hashed as; they are not used any more.
-    Damaged {
-        /// The file they were found in.
-        path: PathBuf,
-        /// How many.
-        bytes: u64,
-    },
     /// The disk is full; the operation goes on when there is room again.
     WaitingForRoom {
         /// Bytes that are needed to go on.
@@ -95,12 +88,6 @@ impl fmt::Display for Note {
                 f,
                 "{} changed while it was read (attempt {attempt}); reading it again",
                 path.display()
-            ),
-            Note::Damaged { path, bytes } => write!(
-                f,
-                "{}: {} are not what they were when they were added",
-                path.display(),
-                Size(*bytes)
             ),
             Note::WaitingForRoom { needed, free } => {
                 write!(

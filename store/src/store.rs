@@ -92,9 +92,8 @@ impl Store {
             Index::open(&*root, options.index_cache_bytes, disk.boot())
                 .map_err(|error| open_error(error, home))?
         } else if has_packs {
-            return Err(OpenError::DamagedIndex {
+            return Err(OpenError::MissingIndex {
                 home: home.to_owned(),
-                why: "it is missing".to_owned(),
             });
         } else {
             let index = Index::create(&*root, options.index_cache_bytes, disk.boot())?;

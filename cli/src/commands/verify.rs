@@ -12,8 +12,8 @@ const PATIENCE_S: u64 = 600;
 
 /// Read back every byte and compare it with its hash
 ///
-/// Names each version and path whose bytes are damaged or gone, and ends with exit code 6
-/// where there are any.
+/// Names each version and path whose bytes are damaged, gone, or cannot be looked at now, and
+/// ends with exit code 6 where there are any.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -82,10 +82,10 @@ async fn verify(
 
 /// `damaged    12 MB  snap_1f3a9c0b22d4:train/x.bin  the file was edited since it was added`.
 fn row(problem: &Problem) -> String {
-    let state = if problem.repaired {
-        "repaired"
-    } else {
-        "damaged"
+    let state = match (problem.repaired, problem.away) {
+        (true, _) => "repaired",
+        (false, true) => "away",
+        (false, false) => "damaged",
     };
     let place = match (&problem.snapshot, &problem.path) {
         (Some(snapshot), Some(path)) => format!("{}:{path}", format::short_id(snapshot)),
@@ -129,6 +129,7 @@ mod tests {
             path: Some("train/x.bin".to_owned()),
             bytes: 12_000_000,
             message: "its file was edited".to_owned(),
+            away: false,
             repaired: false,
         };
         assert_eq!(

@@ -45,10 +45,6 @@ impl<I: Send> Progress for Relay<I> {
     fn note(&self, note: Note) {
         match note {
             Note::Copying { .. } => self.0.info(note.to_string()),
-            Note::Damaged { .. } => self.0.warn(
-                note.to_string(),
-                Some("`shoal verify` looks at everything".to_owned()),
-            ),
             _ => self.0.warn(note.to_string(), None),
         }
     }

@@ -29,8 +29,9 @@ impl Node {
                 bytes: report.bytes_hashed,
                 ..Verified::default()
             };
-            for health in report.snapshots.iter().filter(|health| !health.is_whole()) {
-                let mended = match request.repair {
+            let is_well = |health: &&SnapshotHealth| health.is_whole() && health.bytes_away == 0;
+            for health in report.snapshots.iter().filter(|health| !is_well(health)) {
+                let mended = match request.repair && !health.is_whole() {
                     true => node.repair(health, request.timeout_s, &reporter).await,
                     false => Ok(None),
                 };
@@ -45,7 +46,10 @@ impl Node {
                 }
             }
             for place in &report.damaged.named {
-                reporter.warn(format!("{place}; it is not used any more"), None);
+                reporter.warn(format!("{place}; they are not used any more"), None);
+            }
+            for place in &report.away.named {
+                reporter.warn(place.to_string(), None);
             }
             Ok(verified)
         })
@@ -173,16 +177,16 @@ impl Node {
             path,
             bytes,
             message: format!("{what}{elsewhere}"),
+            away: false,
             repaired,
         };
         let mut problems = Vec::new();
         if !health.pages_missing.is_empty() {
-            let count = health.pages_missing.len();
-            problems.push(problem(
-                None,
-                0,
-                format!("{count} pages of its lists are gone"),
-            ));
+            let what = match health.pages_missing.len() {
+                1 => "a page of its lists is gone, and with it whatever it leads to".to_owned(),
+                count => format!("{count} pages of its lists are gone, and what they lead to"),
+            };
+            problems.push(problem(None, 0, what));
         }
         let files = &health.gone;
         for path in &files.named {
@@ -207,6 +211,14 @@ impl Node {
                 0,
                 format!("{unnamed} more files are damaged"),
             ));
+        }
+        if health.bytes_away > 0 {
+            let what = "only in files that cannot be looked at now".to_owned();
+            problems.push(Problem {
+                away: true,
+                repaired: false,
+                ..problem(None, health.bytes_away, what)
+            });
         }
         Ok(problems)
     }

@@ -3,7 +3,7 @@
 //! Owns: the order of reading (by place, so that disks read forwards), the threads, and what
 //! is to be forgotten. Refuses: to draw conclusions for snapshots.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -21,7 +21,7 @@ use crate::index::{
 };
 use crate::ingest::workers;
 use crate::pack::PackFiles;
-use crate::progress::{Note, Progress};
+use crate::progress::Progress;
 use crate::survey::page_of;
 use crate::{Batch, Store, StoreError};
 
@@ -36,6 +36,8 @@ pub(super) struct Hashing<'a> {
     places: Vec<Place>,
     bytes: AtomicU64,
     damaged: Mutex<BTreeMap<PathBuf, (u64, String)>>,
+    /// Files that cannot be looked at now, and the paths of their bytes.
+    away: Mutex<(HashSet<FileId>, BTreeMap<PathBuf, (u64, String)>)>,
     /// Suspect files, with their identity if all that was read of them is right.
     suspects: Mutex<HashMap<FileId, Option<FileIdentity>>>,
 }
@@ -64,6 +66,7 @@ impl<'a> Hashing<'a> {
             places: Vec::new(),
             bytes: AtomicU64::new(0),
             damaged: Mutex::default(),
+            away: Mutex::default(),
             suspects: Mutex::default(),
         }
     }
@@ -137,8 +140,8 @@ impl<'a> Hashing<'a> {
         self.read()
     }
 
-    /// Forgets what is wrong; gives what was found.
-    pub(super) fn finish(self, all: bool) -> Result<VerifyReport, VerifyError> {
+    /// Forgets what is wrong; gives what was found, and the files that cannot be looked at.
+    pub(super) fn finish(self, all: bool) -> Result<(VerifyReport, HashSet<FileId>), VerifyError> {
         if all {
             self.clear_suspects()?;
         }
@@ -149,14 +152,14 @@ impl<'a> Hashing<'a> {
         };
         let damaged = self.damaged.into_inner();
         for (path, (bytes, why)) in damaged.unwrap_or_else(PoisonError::into_inner) {
-            let note_path = path.clone();
-            self.progress.note(Note::Damaged {
-                path: note_path,
-                bytes,
-            });
             report.damaged.push(DamagedPlace { path, bytes, why });
         }
-        Ok(report)
+        let away = self.away.into_inner();
+        let (files, places) = away.unwrap_or_else(PoisonError::into_inner);
+        for (path, (bytes, why)) in places {
+            report.away.push(DamagedPlace { path, bytes, why });
+        }
+        Ok((report, files))
     }
 
     fn chunk(&mut self, id: &ChunkId, row: &ChunkRow) -> Result<(), VerifyError> {
@@ -226,7 +229,7 @@ impl<'a> Hashing<'a> {
         };
         let why = match fault {
             Fault::Coming => return Ok(()),
-            Fault::Away(why) => why,
+            Fault::Away(why) => return self.is_out_of_sight(place, why),
             Fault::Stale | Fault::Wrong(_) => {
                 self.batch.drop_extent(&place.id, place.extent);
                 if let Extent::File { file, .. } = place.extent {
@@ -241,6 +244,17 @@ impl<'a> Hashing<'a> {
             }
         };
         self.damage(self.path_of(&place.extent)?, bytes, why);
+        Ok(())
+    }
+
+    /// Notes bytes that may be there and cannot be looked at.
+    fn is_out_of_sight(&self, place: &Place, why: String) -> Result<(), StoreError> {
+        let path = self.path_of(&place.extent)?;
+        let mut away = self.away.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Extent::File { file, .. } = place.extent {
+            away.0.insert(file);
+        }
+        away.1.entry(path).or_insert((0, why)).0 += u64::from(place.length);
         Ok(())
     }
 

@@ -125,7 +125,12 @@ fn a_folder_that_is_away_is_not_forgotten() {
     let elsewhere = world.home().join("tmp/elsewhere");
     std::fs::rename(world.source(), &elsewhere).unwrap();
     let report = verify(&world);
-    assert_eq!(report.damaged.named[0].why, "are not there now");
+    assert_eq!(report.away.named[0].why, "are not there now");
+    assert_eq!(
+        report.snapshots[0].bytes_away,
+        report.snapshots[0].bytes_volatile
+    );
+    assert!(report.snapshots[0].bytes_away > 0 && report.damaged.is_empty());
     std::fs::rename(&elsewhere, world.source()).unwrap();
     let report = verify(&world);
     assert!(report.is_whole() && report.damaged.is_empty());

@@ -132,7 +132,10 @@ impl Index {
             .create_with_backend(DiskBackend(file));
         let database = opened.map_err(|error| match error {
             redb::DatabaseError::Storage(redb::StorageError::Io(source))
-                if source.kind() != std::io::ErrorKind::InvalidData =>
+                if !matches!(
+                    source.kind(),
+                    std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof
+                ) =>
             {
                 IndexError::Store(StoreError::io(NAME)(source))
             }

@@ -85,7 +85,7 @@ fn a_lost_index_comes_back_from_the_packs() {
     let home = disk.root(Path::new(HOME), false).unwrap();
     home.remove_file(Path::new("index.redb")).unwrap();
     let lost = Store::open(disk.shared(), Path::new(HOME), StoreOptions::default());
-    assert!(matches!(lost, Err(OpenError::DamagedIndex { .. })));
+    assert!(matches!(lost, Err(OpenError::MissingIndex { .. })));
     let (store, found) = rebuild(&disk);
     assert_eq!(
         (found.chunks, found.snapshots, found.bytes_damaged),

@@ -223,10 +223,12 @@ pub struct Problem {
     pub snapshot: Option<String>,
     /// The file in it, or the file of the store.
     pub path: Option<String>,
-    /// Bytes that are wrong or gone.
+    /// Bytes that are wrong, gone, or cannot be looked at.
     pub bytes: u64,
     /// One sentence.
     pub message: String,
+    /// Whether the bytes may well be right, and cannot be looked at now.
+    pub away: bool,
     /// Whether `--repair` put it right.
     pub repaired: bool,
 }
