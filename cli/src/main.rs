@@ -73,8 +73,16 @@ async fn dispatch(cli: Cli) -> Result<Code, Failure> {
         console,
         interrupt,
     };
-    // `doctor` and `config` are how a broken configuration is found and mended.
-    if !matches!(cli.command, Command::Doctor(_) | Command::Config(_)) {
+    // `doctor` and `config` are how a broken configuration is found and mended, and whoever
+    // broke it under a running node must still be able to look at it and to stop it.
+    if !matches!(
+        cli.command,
+        Command::Doctor(_)
+            | Command::Config(_)
+            | Command::Down(_)
+            | Command::Status(_)
+            | Command::Peers(_)
+    ) {
         log_to_stderr(&context, matches!(cli.command, Command::Up(_)))?;
     }
     match cli.command {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
-use shoal_node::api::{Client, ConnectMode, Event, Events, Progress, What};
+use shoal_node::api::{ApiError, Client, ConnectMode, Event, Events, Progress, What};
 use shoal_node::config::{Config, Loaded, default_home};
 use shoal_protocol::access::ticket::{Ticket, is_meant_as_ticket};
 
@@ -211,6 +211,17 @@ impl Session {
     /// How far the operation that was followed last had come when it ended.
     pub fn last(&self) -> &Progress {
         &self.last
+    }
+
+    /// Asks the node something and waits for the answer, or for Ctrl-C.
+    pub async fn ask<T>(
+        &mut self,
+        question: impl AsyncFnOnce(&Client) -> Result<T, ApiError>,
+    ) -> Result<T, Failure> {
+        tokio::select! {
+            answer = question(&self.client) => Ok(answer?),
+            () = self.interrupt.wait() => Err(interrupted("stopped")),
+        }
     }
 
     /// Waits for `next`, or for Ctrl-C.

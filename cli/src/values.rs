@@ -35,6 +35,14 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs(seconds))
 }
 
+/// A span of time that is not none.
+pub fn some_time(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err("it would be over at once".to_owned()),
+        time => Ok(time),
+    }
+}
+
 /// A number of bytes: `4096`, `64KiB`, `1MB`, `2GiB`.
 pub fn size(text: &str) -> Result<u64, String> {
     let wrong = || format!("`{text}` is not a size: write it like 4096, 64KiB, 1MB or 2GiB");

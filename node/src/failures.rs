@@ -74,6 +74,8 @@ impl From<OpenError> for ApiError {
                 .hint("update shoal; the store was not touched"),
             OpenError::OlderFormat { .. } => Self::new(ErrorKind::Error, message)
                 .hint("open it once with an earlier release, or set SHOAL_HOME to a new directory"),
+            OpenError::MissingIndex { .. } => Self::new(ErrorKind::Integrity, message)
+                .hint("run any command with this home: the index is rebuilt from the packs"),
             OpenError::DamagedIndex { .. } => Self::new(ErrorKind::Integrity, message).hint(
                 "move index.redb away and run the command again: the index is rebuilt from the packs",
             ),
@@ -172,10 +174,13 @@ impl From<ReadError> for ApiError {
     fn from(error: ReadError) -> Self {
         let message = error.to_string();
         match error {
-            ReadError::Missing(_) | ReadError::MissingPage(_) | ReadError::UnknownSnapshot(_) => {
-                Self::new(ErrorKind::NotFound, message).hint(VERIFY)
+            ReadError::UnknownSnapshot(_) => {
+                Self::new(ErrorKind::NotFound, message).hint("`shoal ls` shows what is here")
             }
-            ReadError::BadPage { .. } => Self::new(ErrorKind::Integrity, message).hint(VERIFY),
+            // It was here: only what was added or received is asked for.
+            ReadError::Missing(_) | ReadError::MissingPage(_) | ReadError::BadPage { .. } => {
+                Self::new(ErrorKind::Integrity, message).hint(VERIFY)
+            }
             ReadError::BadRange { .. } => Self::our_fault(&message),
             ReadError::Store(error) => error.into(),
         }
@@ -187,10 +192,7 @@ impl<E: Into<ApiError> + fmt::Display> From<paged_list::ReadError<E>> for ApiErr
     fn from(error: paged_list::ReadError<E>) -> Self {
         let message = error.to_string();
         match error {
-            paged_list::ReadError::Missing(_) => {
-                Self::new(ErrorKind::NotFound, message).hint(VERIFY)
-            }
-            paged_list::ReadError::Corrupt { .. } => {
+            paged_list::ReadError::Missing(_) | paged_list::ReadError::Corrupt { .. } => {
                 Self::new(ErrorKind::Integrity, message).hint(VERIFY)
             }
             paged_list::ReadError::Source(error) => error.into(),
@@ -247,7 +249,7 @@ impl From<FetchError> for ApiError {
             FetchError::NoSource | FetchError::TimedOut { .. } => {
                 Self::new(ErrorKind::NoSource, message).hint(ask)
             }
-            FetchError::PageNotFound { .. } => Self::new(ErrorKind::NoSource, message)
+            FetchError::PageNotFound { .. } | FetchError::Gone { .. } => Self::new(ErrorKind::NoSource, message)
                 .hint("the sharer does not hold all of it any more: ask for a new ticket"),
             FetchError::NotPermitted(_) => Self::new(ErrorKind::NotPermitted, message)
                 .hint("ask the sharer for a new ticket: it is not shared any more, or the ticket has ended"),

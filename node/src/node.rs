@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use shoal_protocol::peer::PeerKey;
 use shoal_store::disk::real::RealDisk;
-use shoal_store::{Store, StoreOptions};
+use shoal_store::{OpenError, Store, StoreOptions};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -103,7 +103,7 @@ impl Node {
         let daemon = options.daemon;
         let (home, store, identity, shares) = blocking(move || {
             make_home(&home)?;
-            let store = Store::open(RealDisk::shared(), &home, store_options)?;
+            let store = open_or_rebuild(&home, store_options)?;
             let identity = Identity::load_or_create(&home)?;
             let shares = Shares::load(&store, identity.peer_key(), daemon)?;
             Ok::<_, ApiError>((home, store, identity, shares))
@@ -246,6 +246,24 @@ impl Node {
                 work.await
             }
         })
+    }
+}
+
+/// Opens the store. An index that is missing, because somebody moved a damaged one away, is
+/// made anew: what the packs and the store's own files hold is known again. Files of the user
+/// are not, nor are tickets.
+fn open_or_rebuild(home: &Path, options: StoreOptions) -> Result<Store, ApiError> {
+    let disk = RealDisk::shared();
+    match Store::open(Arc::clone(&disk), home, options.clone()) {
+        Err(OpenError::MissingIndex { .. }) => {
+            let (store, rebuilt) = Store::rebuild(disk, home, options)?;
+            tracing::warn!(
+                ?rebuilt,
+                "the index was missing and was rebuilt from the packs"
+            );
+            Ok(store)
+        }
+        other => Ok(other?),
     }
 }
 

@@ -109,12 +109,16 @@ impl Plane {
 
     async fn start(&self, daemon: bool) -> Result<Listener, ApiError> {
         if !self.config.listen.is_empty() {
-            return self.try_start(self.config.listen.clone()).await.map_err(|error| {
-                let wanted: Vec<_> = self.config.listen.iter().map(ToString::to_string).collect();
-                let message = format!("cannot listen on {}: {error}", wanted.join(", "));
-                ApiError::new(ErrorKind::Error, message)
-                    .hint("choose other addresses with `--listen`, SHOAL_LISTEN or `listen` in config.toml")
-            });
+            return self
+                .try_start(self.config.listen.clone())
+                .await
+                .map_err(|error| {
+                    let wanted: Vec<_> =
+                        self.config.listen.iter().map(ToString::to_string).collect();
+                    let message = format!("cannot listen on {}: {error}", wanted.join(", "));
+                    ApiError::new(ErrorKind::Error, message)
+                        .hint("choose other addresses with SHOAL_LISTEN or `listen` in config.toml")
+                });
         }
         let wanted = if daemon { Some(PORT) } else { self.last_port() };
         for port in wanted.into_iter().chain([0]) {

@@ -103,7 +103,7 @@ fn versioning_tools<'a>(sets: &'a Sets, source: &'a PathBuf) -> Vec<Contender<'a
         (
             "borg",
             "borg",
-            "borg init -q -e none \"$1/repo\" && borg create -C none \"$1/repo::a\" \"$0\"",
+            "borg init -e none \"$1/repo\" && borg create -C none \"$1/repo::a\" \"$0\"",
         ),
         (
             "restic",

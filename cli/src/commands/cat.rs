@@ -47,7 +47,7 @@ pub async fn run(args: Args, mut context: Context) -> Result<Code, Failure> {
 }
 
 async fn cat(request: &CatRequest, session: &mut Session) -> Result<Code, Failure> {
-    let mut bytes = session.client.cat(request).await?;
+    let mut bytes = session.ask(async |node| node.cat(request).await).await?;
     while let Some(piece) = session.or_interrupt(bytes.next()).await? {
         out::bytes(&piece?)?;
     }

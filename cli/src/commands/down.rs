@@ -17,7 +17,7 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// Stop the running node, and wait until it is gone
 ///
-/// Transfers stop where they are and go on when the node is up again.
+/// Transfers stop where they are; the same `shoal get` goes on from there.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -39,7 +39,7 @@ pub async fn run(args: Args, mut context: Context) -> Result<Code, Failure> {
     let request = DuRequest { what };
     context
         .at_node(async |session| {
-            let du = session.client.du(&request).await?;
+            let du = session.ask(async |node| node.du(&request).await).await?;
             if session.json {
                 out::json(&du)?
             } else {

@@ -26,8 +26,9 @@ pub struct Args {
     /// A path, an artifact (lab/imagenet@v3), or a snapshot id (./x forces a path)
     #[arg(value_name = "WHAT", value_hint = clap::ValueHint::AnyPath)]
     pub what: String,
-    /// How long the ticket is good for, like 90m or 7d [default: `share_expires`, 24h]
-    #[arg(long, value_name = "TIME", value_parser = values::duration)]
+    /// How long the ticket is good for, like 90m or 7d, and 10 minutes more, by which clocks may
+    /// differ [default: `share_expires`, 24h]
+    #[arg(long, value_name = "TIME", value_parser = values::some_time)]
     pub expires: Option<Duration>,
     /// Bind the ticket to one node: for all others it is worthless
     #[arg(long, value_name = "PEER")]

@@ -23,8 +23,7 @@ const LOG_TAIL_BYTES: u64 = 16 * 1024;
 
 /// Run this machine's node
 ///
-/// The node serves what is shared, keeps fetching what was begun, and answers the other
-/// commands. It runs in the foreground until Ctrl-C, or, with --detach, on its own.
+/// The node serves what is shared, and carries out gets and the other commands. It runs in the foreground until Ctrl-C, or, with --detach, on its own.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

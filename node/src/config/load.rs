@@ -175,9 +175,11 @@ impl Layers {
 }
 
 fn wrong(source: impl fmt::Display, error: &toml::de::Error) -> ApiError {
-    let text = error.to_string();
-    ApiError::new(ErrorKind::Usage, format!("{source}: {}", text.trim_end()))
-        .hint("`shoal config show` lists the keys and what they mean")
+    // Its own text is a picture of several lines; messages here are one.
+    let why = error.message().trim().replace('\n', " ");
+    ApiError::new(ErrorKind::Usage, format!("{source}: {why}")).hint(
+        "correct it, or move it away; `shoal config show` prints every key with its meaning then",
+    )
 }
 
 /// A list, or a text with commas, as the environment has it.

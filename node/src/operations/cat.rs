@@ -5,6 +5,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use futures::Stream;
 use shoal_protocol::manifest::{EntryKind, SnapshotCursor, Step};
+use shoal_store::ReadError;
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -138,6 +139,20 @@ async fn relay(
     }
 }
 
+/// Names the file whose bytes are not here any more.
+fn lost(source: &Source, error: ReadError) -> ApiError {
+    let is_missing = matches!(error, ReadError::Missing(_));
+    let error = ApiError::from(error);
+    match source.lone_entry() {
+        Ok(entry) if is_missing => {
+            let (path, id) = (entry.item.path, source.id.short());
+            let message = format!("bytes of `{path}` in {id} are not on this disk any more");
+            ApiError { message, ..error }
+        }
+        _ => error,
+    }
+}
+
 /// Reads from this disk, chunk by chunk, each verified.
 fn read(
     source: &Source,
@@ -157,7 +172,8 @@ fn read(
                 position, chunk, ..
             } => (position, chunk),
         };
-        source.store.read_chunk(&chunk.id, &mut buffer)?;
+        let read = source.store.read_chunk(&chunk.id, &mut buffer);
+        read.map_err(|error| lost(source, error))?;
         let end = position + u64::from(chunk.length);
         let from =
             usize::try_from(positions.start.saturating_sub(position)).expect("within a chunk");

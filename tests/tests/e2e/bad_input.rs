@@ -44,6 +44,87 @@ fn dest_with_the_users_own_content_is_left_alone() {
 }
 
 #[test]
+fn a_get_that_was_refused_leaves_nothing_to_miss() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("data");
+    std::fs::create_dir(&source).unwrap();
+    std::fs::write(source.join("notes"), b"theirs").unwrap();
+    let (alice, bob) = (Home::new(), Home::new());
+    let (ticket, _sharer) = alice.share(&source);
+    let copy = dir.path().join("copy");
+    std::fs::create_dir(&copy).unwrap();
+    std::fs::write(copy.join("notes"), b"mine").unwrap();
+    let refused = bob.run(&["get", &ticket, copy.to_str().unwrap()]);
+    assert_error(&refused, 1, &["notes"]);
+    bob.run(&["verify"]).ok();
+}
+
+#[test]
+fn a_tickets_time_is_not_none() {
+    let refused = Home::new().run(&["share", "x", "--expires", "0s"]);
+    assert_error(&refused, 2, &["over at once"]);
+}
+
+#[test]
+fn a_lost_index_is_made_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("data.bin");
+    let bytes = data::bytes("a lost index", 3_000_000);
+    std::fs::write(&source, &bytes).unwrap();
+    let home = Home::new();
+    let added = home
+        .run(&["add", source.to_str().unwrap(), "--name", "lab/set"])
+        .ok();
+    std::fs::remove_file(&source).unwrap();
+    let index = home.path().join("index.redb");
+    std::fs::write(&index, b"not an index").unwrap();
+    let damaged = home.run(&["ls"]);
+    assert_error(&damaged, 6, &["index", "damaged", "move index.redb away"]);
+    std::fs::rename(&index, home.path().join("index.damaged")).unwrap();
+    home.run(&["verify"]).ok();
+    let out = dir.path().join("out");
+    let id = added.stdout.trim();
+    home.run(&["get", id, out.to_str().unwrap()]).ok();
+    assert!(std::fs::read(&out).unwrap() == bytes);
+}
+
+#[test]
+fn verify_tells_of_files_that_cannot_be_looked_at() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("mounted/data");
+    std::fs::create_dir_all(&source).unwrap();
+    std::fs::write(source.join("x"), data::bytes("away", 300_000)).unwrap();
+    let home = Home::new();
+    home.run(&["add", "--in-place", source.to_str().unwrap()])
+        .ok();
+    home.run(&["verify"]).ok();
+    let elsewhere = dir.path().join("unmounted");
+    std::fs::rename(dir.path().join("mounted"), &elsewhere).unwrap();
+    let away = home.run(&["verify"]);
+    assert_eq!(away.code(), 6, "{away:?}");
+    assert!(
+        away.stdout.contains("away") && away.stdout.contains("300 kB"),
+        "{away:?}"
+    );
+    std::fs::rename(&elsewhere, dir.path().join("mounted")).unwrap();
+    home.run(&["verify"]).ok();
+}
+
+#[test]
+fn an_artifact_that_is_one_file_keeps_the_files_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("data.csv");
+    std::fs::write(&source, b"a,b").unwrap();
+    let home = Home::new();
+    home.run(&["add", source.to_str().unwrap(), "--name", "lab/set"])
+        .ok();
+    let land = dir.path().join("land");
+    std::fs::create_dir(&land).unwrap();
+    home.run(&["get", "lab/set", land.to_str().unwrap()]).ok();
+    assert_eq!(std::fs::read(land.join("data.csv")).unwrap(), b"a,b");
+}
+
+#[test]
 fn names_that_are_not_utf8_are_named() {
     use std::os::unix::ffi::OsStrExt;
     let dir = tempfile::tempdir().unwrap();

@@ -110,6 +110,11 @@ impl Transfer {
         self.state.send_modify(|state| change(&mut state.progress));
     }
 
+    /// How far it is.
+    pub(super) fn bytes_done(&self) -> u64 {
+        self.state.borrow().progress.bytes_done
+    }
+
     pub(super) fn note(&self, note: Note) {
         self.state.send_if_modified(|state| {
             let room = state.notes.len() < NOTES_MAX;

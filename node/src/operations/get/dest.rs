@@ -57,14 +57,14 @@ impl Wish {
     }
 
     /// The place, now that it is known what is to stand there. Looks whether a given DEST is
-    /// a folder.
-    pub(super) fn resolve(&self, shape: Shape) -> PathBuf {
+    /// a folder. An artifact that is one file knows best what that one is called: `lone`.
+    pub(super) fn resolve(&self, shape: Shape, lone: Option<&str>) -> PathBuf {
+        let name = lone.filter(|name| is_harmless(name)).unwrap_or(&self.name);
         match shape {
             Shape::Folder => self.path.clone(),
-            Shape::File if self.slash || self.given && self.path.is_dir() => {
-                self.path.join(&self.name)
-            }
-            Shape::File => self.path.clone(),
+            Shape::File if self.slash || self.given && self.path.is_dir() => self.path.join(name),
+            Shape::File if self.given => self.path.clone(),
+            Shape::File => self.path.with_file_name(name),
         }
     }
 }
@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn without_dest_it_is_the_name_here() {
         let check = |name, inside, expect: &str| {
-            let place = wish(None, name, inside).resolve(Shape::Folder);
+            let place = wish(None, name, inside).resolve(Shape::Folder, None);
             assert_eq!(place, Path::new(expect));
         };
         check(Some("data"), None, "/work/data");
@@ -104,6 +104,9 @@ mod tests {
             check(Some(bad), None, &format!("/work/{id}"));
         }
         check(None, None, &format!("/work/{id}"));
+        let named = wish(None, Some("lab/set"), None);
+        let place = named.resolve(Shape::File, Some("data.csv"));
+        assert_eq!(place, Path::new("/work/data.csv"));
     }
 
     #[test]
@@ -111,11 +114,18 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let dest = folder.path().to_str().expect("text");
         let wish_it = wish(Some(dest), Some("f"), None);
-        assert_eq!(wish_it.resolve(Shape::File), folder.path().join("f"));
-        assert_eq!(wish_it.resolve(Shape::Folder), folder.path());
+        assert_eq!(wish_it.resolve(Shape::File, None), folder.path().join("f"));
+        let lone = wish_it.resolve(Shape::File, Some("data.csv"));
+        assert_eq!(lone, folder.path().join("data.csv"));
+        let hidden = wish_it.resolve(Shape::File, Some(".bashrc"));
+        assert_eq!(hidden, folder.path().join("f"));
+        assert_eq!(wish_it.resolve(Shape::Folder, None), folder.path());
         let new = wish(Some("new"), Some("f"), None);
-        assert_eq!(new.resolve(Shape::File), Path::new("/work/new"));
+        assert_eq!(
+            new.resolve(Shape::File, Some("data.csv")),
+            Path::new("/work/new")
+        );
         let slash = wish(Some("new/"), Some("f"), None);
-        assert_eq!(slash.resolve(Shape::File), Path::new("/work/new/f"));
+        assert_eq!(slash.resolve(Shape::File, None), Path::new("/work/new/f"));
     }
 }

@@ -44,10 +44,19 @@ pub(super) async fn run(
         plan: &plan,
         transfer,
     };
+    let mut waited = Duration::ZERO;
     loop {
+        let held = transfer.bytes_done();
         match work.attempt().await {
             Err(error) if error.is_no_space() && node.is_daemon() => {
+                if transfer.bytes_done() > held {
+                    waited = Duration::ZERO;
+                }
+                if plan.timeout.is_some_and(|timeout| waited >= timeout) {
+                    return Err(error);
+                }
                 work.wait_for_room(&error).await?;
+                waited += ROOM_RETRY;
             }
             end => return end,
         }
@@ -86,7 +95,12 @@ impl Work<'_> {
             swarm: swarm.clone(),
         };
         let wish = self.plan.key.wish.clone();
-        let dest = blocking(move || Ok::<_, ApiError>(wish.resolve(shape(&source)?))).await?;
+        let dest = blocking(move || {
+            let shape = shape(&source)?;
+            let lone = lone_name(&source)?;
+            Ok::<_, ApiError>(wish.resolve(shape, lone.as_deref()))
+        })
+        .await?;
         let receive = Arc::new(self.open(snapshot, dest).await?);
 
         self.transfer.progress(|p| p.phase = Phase::Transferring);
@@ -330,6 +344,15 @@ fn shape(source: &Source) -> Result<Shape, ApiError> {
     let found = source.entry_at(inside)?;
     let is_it = found.item.path == *inside && found.item.kind != EntryKind::EmptyDirectory;
     Ok(if is_it { Shape::File } else { Shape::Folder })
+}
+
+/// What an artifact that is one file calls that file.
+fn lone_name(source: &Source) -> Result<Option<String>, ApiError> {
+    if source.inside.is_some() || source.snapshot.shape == Shape::Folder {
+        return Ok(None);
+    }
+    let entry = source.lone_entry()?;
+    Ok(Some(entry.item.path.file_name().to_owned()))
 }
 
 /// Fills the destination from this disk; `false` if something is not here.
