@@ -35,11 +35,20 @@ pub(super) struct Hashing<'a> {
     batch: Batch,
     places: Vec<Place>,
     bytes: AtomicU64,
-    damaged: Mutex<BTreeMap<PathBuf, (u64, String)>>,
-    /// Files that cannot be looked at now, and the paths of their bytes.
-    away: Mutex<(HashSet<FileId>, BTreeMap<PathBuf, (u64, String)>)>,
+    damaged: Mutex<Faults>,
+    away: Mutex<Away>,
     /// Suspect files, with their identity if all that was read of them is right.
     suspects: Mutex<HashMap<FileId, Option<FileIdentity>>>,
+}
+
+/// How many bytes of a file are not right, and why.
+type Faults = BTreeMap<PathBuf, (u64, String)>;
+
+/// What cannot be looked at now.
+#[derive(Default)]
+struct Away {
+    files: HashSet<FileId>,
+    faults: Faults,
 }
 
 /// What is wrong with a place.
@@ -155,8 +164,8 @@ impl<'a> Hashing<'a> {
             report.damaged.push(DamagedPlace { path, bytes, why });
         }
         let away = self.away.into_inner();
-        let (files, places) = away.unwrap_or_else(PoisonError::into_inner);
-        for (path, (bytes, why)) in places {
+        let Away { files, faults } = away.unwrap_or_else(PoisonError::into_inner);
+        for (path, (bytes, why)) in faults {
             report.away.push(DamagedPlace { path, bytes, why });
         }
         Ok((report, files))
@@ -252,9 +261,9 @@ impl<'a> Hashing<'a> {
         let path = self.path_of(&place.extent)?;
         let mut away = self.away.lock().unwrap_or_else(PoisonError::into_inner);
         if let Extent::File { file, .. } = place.extent {
-            away.0.insert(file);
+            away.files.insert(file);
         }
-        away.1.entry(path).or_insert((0, why)).0 += u64::from(place.length);
+        away.faults.entry(path).or_insert((0, why)).0 += u64::from(place.length);
         Ok(())
     }
 
