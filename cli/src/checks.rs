@@ -48,6 +48,8 @@ pub fn all(home: &Path, flags: &[(String, String)], node_runs: bool) -> Vec<Chec
     let mut checks = vec![
         configuration(home, flags),
         place(home),
+        identity(home),
+        index(home),
         file_system(home),
         room(home),
     ];
@@ -144,6 +146,42 @@ fn place(home: &Path) -> Check {
         );
     }
     good("home", shown.to_string())
+}
+
+/// Whether the secret key is this user's alone, as every command wants it.
+fn identity(home: &Path) -> Check {
+    let name = "identity";
+    let path = home.join("identity");
+    match path.metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            good(name, "will be made when it is needed")
+        }
+        Err(error) => bad(
+            name,
+            format!("{}: {error}", path.display()),
+            "make it readable for this user",
+        ),
+        Ok(meta) if meta.permissions().mode() & 0o077 != 0 => bad(
+            name,
+            format!("{} is open to other users", path.display()),
+            format!("chmod 600 {}", path.display()),
+        ),
+        Ok(_) => good(name, "this user's alone"),
+    }
+}
+
+/// Whether the index is there where there are packs.
+fn index(home: &Path) -> Check {
+    let packs = std::fs::read_dir(home.join("packs"));
+    let has_packs = packs.is_ok_and(|mut packs| packs.next().is_some());
+    if has_packs && !home.join("index.redb").exists() {
+        return warning(
+            "index",
+            "it is missing",
+            "the next command rebuilds it from the packs; add in-place files again then",
+        );
+    }
+    good("index", "in its place")
 }
 
 /// Makes a file in `home` that is gone when the handle is.

@@ -37,6 +37,7 @@ fn main() -> ExitCode {
         return ExitCode::from(Code::Usage as u8);
     }
     let cli = Cli::parse();
+    quiet_the_index();
     let global = cli.global.clone();
     let code = match run(cli) {
         Ok(code) => code,
@@ -46,6 +47,18 @@ fn main() -> ExitCode {
         }
     };
     ExitCode::from(code as u8)
+}
+
+/// A damaged index makes its library panic, which the store turns into an error that says what
+/// to do. A backtrace on the way there would only frighten.
+fn quiet_the_index() {
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let place = panic.location().map_or("", |location| location.file());
+        if !place.contains("/redb-") {
+            tell(panic);
+        }
+    }));
 }
 
 fn run(cli: Cli) -> Result<Code, Failure> {

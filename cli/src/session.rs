@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
-use shoal_node::api::{ApiError, Client, ConnectMode, Event, Events, Progress, What};
+use shoal_node::api::{ApiError, Client, ConnectMode, Event, Events, Level, Note, Progress, What};
 use shoal_node::config::{Config, Loaded, default_home};
 use shoal_protocol::access::ticket::{Ticket, is_meant_as_ticket};
 
@@ -81,6 +81,13 @@ impl Context {
             client = Client::connect(&home, mode) => client?,
             () = self.interrupt.wait() => return Err(interrupted("stopped")),
         };
+        if let Some(notice) = &client.node().notice {
+            self.console.note(&Note {
+                level: Level::Warning,
+                message: notice.clone(),
+                hint: None,
+            });
+        }
         let mut session = Session {
             client,
             console: self.console,

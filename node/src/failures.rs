@@ -23,6 +23,8 @@ use crate::identity::IdentityError;
 const MAKE_ROOM: &str = "make room and run the same command again: it goes on where it stopped";
 const VERIFY: &str =
     "`shoal verify` finds what is damaged, `shoal verify --repair` fetches it again";
+const REBUILD: &str = "stop the node if one runs (`shoal down`), move index.redb away and run the \
+    command again: the index is rebuilt from the packs";
 
 impl ApiError {
     /// An error of the file system at `path`.
@@ -52,12 +54,13 @@ impl From<StoreError> for ApiError {
         let message = error.to_string();
         match &error {
             _ if error.is_no_space() => Self::new(ErrorKind::NoSpace, message).hint(MAKE_ROOM),
-            StoreError::Damaged { .. } | StoreError::DamagedPage(_) => {
-                Self::new(ErrorKind::Integrity, message).hint(VERIFY)
-            }
+            _ if error.is_damaged_index() => Self::new(ErrorKind::Integrity, message).hint(REBUILD),
+            StoreError::DamagedPage(_) => Self::new(ErrorKind::Integrity, message).hint(VERIFY),
             StoreError::Poisoned(_) => Self::new(ErrorKind::Error, message)
                 .hint("check the disk, then stop the node (`shoal down`) and start again"),
-            StoreError::Io { .. } | StoreError::Index(_) => Self::new(ErrorKind::Error, message),
+            StoreError::Io { .. } | StoreError::Index(_) | StoreError::DamagedIndex { .. } => {
+                Self::new(ErrorKind::Error, message)
+            }
         }
     }
 }
@@ -68,17 +71,19 @@ impl From<OpenError> for ApiError {
         match error {
             OpenError::Busy { .. } => Self::new(ErrorKind::Busy, message)
                 .hint("wait for it to end, or stop a running node with `shoal down`"),
-            OpenError::NetworkFileSystem { .. } => Self::new(ErrorKind::Error, message)
-                .hint("set SHOAL_HOME to a directory on a disk of this machine: a store is one machine's"),
-            OpenError::NewerFormat { .. } => Self::new(ErrorKind::Error, message)
-                .hint("update shoal; the store was not touched"),
+            OpenError::NetworkFileSystem { .. } => Self::new(ErrorKind::Error, message).hint(
+                "set SHOAL_HOME to a directory on a disk of this machine: a store is one machine's",
+            ),
+            OpenError::NewerFormat { .. } => {
+                Self::new(ErrorKind::Error, message).hint("update shoal; the store was not touched")
+            }
             OpenError::OlderFormat { .. } => Self::new(ErrorKind::Error, message)
                 .hint("open it once with an earlier release, or set SHOAL_HOME to a new directory"),
             OpenError::MissingIndex { .. } => Self::new(ErrorKind::Integrity, message)
                 .hint("run any command with this home: the index is rebuilt from the packs"),
-            OpenError::DamagedIndex { .. } => Self::new(ErrorKind::Integrity, message).hint(
-                "move index.redb away and run the command again: the index is rebuilt from the packs",
-            ),
+            OpenError::DamagedIndex { .. } => {
+                Self::new(ErrorKind::Integrity, message).hint(REBUILD)
+            }
             OpenError::Store(error) => error.into(),
         }
     }

@@ -70,6 +70,7 @@ struct Inner {
     home: PathBuf,
     options: NodeOptions,
     identity: Identity,
+    notice: Option<String>,
     store: RwLock<Option<Store>>,
     started: Instant,
     stop: CancellationToken,
@@ -101,12 +102,12 @@ impl Node {
             ..StoreOptions::default()
         };
         let daemon = options.daemon;
-        let (home, store, identity, shares) = blocking(move || {
+        let (home, store, notice, identity, shares) = blocking(move || {
             make_home(&home)?;
-            let store = open_or_rebuild(&home, store_options)?;
+            let (store, notice) = open_or_rebuild(&home, store_options)?;
             let identity = Identity::load_or_create(&home)?;
             let shares = Shares::load(&store, identity.peer_key(), daemon)?;
-            Ok::<_, ApiError>((home, store, identity, shares))
+            Ok::<_, ApiError>((home, store, notice, identity, shares))
         })
         .await?;
         let shares = Arc::new(shares);
@@ -114,6 +115,7 @@ impl Node {
         let node = Self(Arc::new(Inner {
             home,
             identity,
+            notice,
             store: RwLock::new(Some(store)),
             started: Instant::now(),
             stop: CancellationToken::new(),
@@ -148,6 +150,7 @@ impl Node {
             pid: std::process::id(),
             daemon: self.is_daemon(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            notice: self.0.notice.clone(),
         }
     }
 
@@ -252,18 +255,23 @@ impl Node {
 /// Opens the store. An index that is missing, because somebody moved a damaged one away, is
 /// made anew: what the packs and the store's own files hold is known again. Files of the user
 /// are not, nor are tickets.
-fn open_or_rebuild(home: &Path, options: StoreOptions) -> Result<Store, ApiError> {
+fn open_or_rebuild(
+    home: &Path,
+    options: StoreOptions,
+) -> Result<(Store, Option<String>), ApiError> {
     let disk = RealDisk::shared();
     match Store::open(Arc::clone(&disk), home, options.clone()) {
         Err(OpenError::MissingIndex { .. }) => {
             let (store, rebuilt) = Store::rebuild(disk, home, options)?;
-            tracing::warn!(
-                ?rebuilt,
-                "the index was missing and was rebuilt from the packs"
+            tracing::warn!(?rebuilt, "the index was missing and was rebuilt");
+            let notice = format!(
+                "the index was missing and was rebuilt from the packs: {} chunks of {} snapshots; \
+                 add again what lies in your own files",
+                rebuilt.chunks, rebuilt.snapshots
             );
-            Ok(store)
+            Ok((store, Some(notice)))
         }
-        other => Ok(other?),
+        other => Ok((other?, None)),
     }
 }
 

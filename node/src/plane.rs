@@ -142,8 +142,8 @@ impl Plane {
             .map_err(|_| std::io::Error::from(std::io::ErrorKind::NotConnected))?;
         let config = ListenerConfig {
             addresses,
-            strangers_max: self.config.strangers_max as usize,
-            peers_max: self.config.connections_max as usize,
+            strangers_max: self.config.strangers_max.get() as usize,
+            peers_max: self.config.connections_max.get() as usize,
             ..ListenerConfig::default()
         };
         Listener::start(endpoint, Arc::clone(&self.shares) as _, config).await

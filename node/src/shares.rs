@@ -60,6 +60,11 @@ impl Hold {
     pub(crate) fn wire_out(&self) -> u64 {
         self.traffic.sent()
     }
+
+    /// The snapshot.
+    pub(crate) fn snapshot(&self) -> SnapshotId {
+        self.snapshot
+    }
 }
 
 impl Drop for Hold {

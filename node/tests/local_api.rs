@@ -204,6 +204,29 @@ async fn eight_equal_gets_are_one_download() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn gets_to_eight_places_are_one_download() {
+    let (alice, bob) = (Place::new(), Place::new());
+    std::fs::write(alice.path("model"), noise(8 << 20)).unwrap();
+    let (at_alice, at_bob) = (alice.client().await, bob.client().await);
+    let mut sharing = at_alice.share(&alice.share("model")).await.unwrap();
+    let ticket = ticket(&mut sharing).await;
+    let places = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    let requests = places.map(|place| bob.get(&ticket, place));
+    let gets = requests.iter().map(|request| got(&at_bob, request));
+    for result in futures::future::join_all(gets).await {
+        assert_eq!(result.unwrap().bytes, 8 << 20);
+    }
+    let moved = at_bob.status().await.unwrap().wire_in;
+    assert!(moved < 10 << 20, "{moved} bytes came in for 8 MiB");
+    for place in places {
+        assert!(std::fs::read(bob.path(place)).unwrap() == noise(8 << 20));
+    }
+    drop(sharing);
+    at_alice.close().await.unwrap();
+    at_bob.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn names_lead_to_versions_and_diff_tells_them_apart() {
     let place = Place::new();
     write_folder(&place.path("data"));

@@ -23,10 +23,10 @@ pub enum StoreError {
     /// The index refused an operation.
     #[error("index: {0}")]
     Index(Box<redb::Error>),
-    /// A row of the index or a record of a pack is not what the store writes.
-    #[error("{place} is damaged: {why}")]
-    Damaged {
-        /// The table or the pack.
+    /// A part of the index is not what the store writes.
+    #[error("the index is damaged ({place}): {why}")]
+    DamagedIndex {
+        /// The part.
         place: String,
         /// What is wrong with it.
         why: String,
@@ -45,6 +45,16 @@ impl StoreError {
     pub fn io(path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Self {
         let path = path.as_ref().to_owned();
         move |source| Self::Io { path, source }
+    }
+
+    /// Whether the index can only be made anew:
+    /// [`Store::rebuild`](crate::Store::rebuild).
+    pub fn is_damaged_index(&self) -> bool {
+        match self {
+            Self::DamagedIndex { .. } => true,
+            Self::Index(error) => matches!(&**error, redb::Error::Corrupted(_)),
+            _ => false,
+        }
     }
 
     /// Whether the disk, or the user's share of it, is full: waiting may help.

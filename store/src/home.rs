@@ -1,6 +1,6 @@
 //! The store's own directory.
 //!
-//! Owns: what stands in it, and that it is a place for a store and ours alone. Refuses: to
+//! Owns: what stands in it, that it is a place for a store and ours alone, and who has it. Refuses: to
 //! look into what is there.
 
 use std::io;
@@ -43,6 +43,23 @@ pub(crate) fn claim(
         })?;
     furnish(&*root).map_err(io())?;
     Ok(Home { root, lock })
+}
+
+/// Who has the store in the directory `home` open, if anybody has.
+pub fn holder(disk: &dyn Disk, home: &Path) -> Result<Option<String>, StoreError> {
+    let io = || StoreError::io(home);
+    let root = match disk.root(home, false) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        root => root.map_err(io())?,
+    };
+    if root.stat(Path::new(LOCK)).map_err(io())?.is_none() {
+        return Ok(None);
+    }
+    let looks = format!(
+        "a command that looks at it (process {})",
+        std::process::id()
+    );
+    Ok(root.lock(Path::new(LOCK), &looks).map_err(io())?.err())
 }
 
 /// Makes the directories in it. A power cut may have come between making and syncing them,

@@ -27,6 +27,7 @@ mod survey;
 
 pub use batch::Batch;
 pub use error::{OpenError, ReadError, StoreError, is_no_space};
+pub use home::holder;
 pub use read::{Found, RunReader};
 pub use rebuild::{Rebuilt, Repacked};
 pub use store::{Store, StoreOptions};

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use shoal_protocol::id::{ChunkId, PageId};
 use shoal_protocol::paged_list::PageSource;
+use shoal_protocol::size::Size;
 
 use crate::batch::Batch;
 use crate::disk::{Disk, DiskLock, Root};
@@ -309,8 +310,14 @@ impl Inner {
     fn check_room(&self, changes: &Changes) -> Result<(), StoreError> {
         let system = self.home.file_system();
         let free = system.map_err(StoreError::io(self.home.path()))?.free;
-        if free < RESERVE_BYTES + changes.bytes() {
-            let full = io::Error::from(io::ErrorKind::StorageFull);
+        let needed = RESERVE_BYTES + changes.bytes();
+        if free < needed {
+            let why = format!(
+                "the disk is full: the index needs {} free, and there are {}",
+                Size(needed),
+                Size(free)
+            );
+            let full = io::Error::new(io::ErrorKind::StorageFull, why);
             return Err(StoreError::io(self.home.path())(full));
         }
         Ok(())

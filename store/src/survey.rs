@@ -242,6 +242,14 @@ impl Coverage {
         range.is_empty() || before.is_some_and(|held| range.end <= held.end)
     }
 
+    /// How many bytes are covered of a snapshot of `bytes`.
+    pub fn bytes(&self, bytes: u64) -> u64 {
+        match self {
+            Coverage::Complete => bytes,
+            Coverage::Ranges(ranges) => ranges.iter().map(|range| range.end - range.start).sum(),
+        }
+    }
+
     /// The coverage without these positions, of a snapshot of `bytes`.
     pub(crate) fn without(&self, lost: &RangeSet, bytes: u64) -> Self {
         if lost.is_empty() {

@@ -15,6 +15,7 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use shoal_store::disk::real::RealDisk;
 use tokio::time::Instant;
 
 use crate::api::embedded::Embedded;
@@ -24,7 +25,7 @@ use crate::api::lines::{Lines, RawBytes, not_understood};
 use crate::api::socket;
 use crate::api::types::*;
 use crate::config::Config;
-use crate::node::NodeOptions;
+use crate::node::{NodeOptions, blocking};
 
 /// How long to wait for a node that has the store but no socket: it starts, or it stops.
 const BUSY_TIME_MAX: Duration = Duration::from_secs(10);
@@ -84,10 +85,15 @@ impl Client {
                 });
             }
             let ConnectMode::OrEmbed(config) = &mode else {
-                let message = format!("no node runs for {}", home.display());
-                return Err(
-                    ApiError::new(ErrorKind::NotFound, message).hint("`shoal up` starts it")
-                );
+                match holder(home).await? {
+                    None => return Err(no_node(home)),
+                    Some(holder) if Instant::now() > give_up => {
+                        return Err(out_of_reach(home, &holder));
+                    }
+                    // It starts, or it stops.
+                    Some(_) => tokio::time::sleep(BUSY_RETRY).await,
+                }
+                continue;
             };
             let options = NodeOptions {
                 config: (**config).clone(),
@@ -284,6 +290,27 @@ impl Client {
 }
 
 /// The node that runs, if one does and lets us in.
+/// Who has the store of this home open, if anybody has.
+async fn holder(home: &Path) -> Result<Option<String>, ApiError> {
+    let home = home.to_owned();
+    blocking(move || shoal_store::holder(&*RealDisk::shared(), &home)).await
+}
+
+fn no_node(home: &Path) -> ApiError {
+    let message = format!("no node runs for {}", home.display());
+    ApiError::new(ErrorKind::NotFound, message).hint("`shoal up` starts it")
+}
+
+/// Somebody has the store, and no socket leads to him.
+fn out_of_reach(home: &Path, holder: &str) -> ApiError {
+    let message = format!(
+        "the store at {} is in use by {holder}, but its socket is gone",
+        home.display()
+    );
+    ApiError::new(ErrorKind::Busy, message)
+        .hint("end that process with `kill`: it closes the store in good order")
+}
+
 async fn reach(home: &Path) -> Result<Option<(Sender, Hello)>, ApiError> {
     let Ok(mut sender) = dial(home).await else {
         return Ok(None);

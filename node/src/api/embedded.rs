@@ -7,6 +7,8 @@
 
 use std::path::Path;
 
+use shoal_store::is_no_space;
+
 use crate::api::errors::{ApiError, ErrorKind};
 use crate::api::server::Server;
 use crate::api::socket::{Door, Socket, SocketName};
@@ -35,6 +37,9 @@ impl Embedded {
             }),
             Err(error) => {
                 node.shut_down().await?;
+                if is_no_space(&error) {
+                    return Err(ApiError::io(home, &error));
+                }
                 let message = format!("cannot open the socket of {}: {error}", home.display());
                 Err(ApiError::new(ErrorKind::Error, message)
                     .hint("set XDG_RUNTIME_DIR to a directory that only you can enter"))

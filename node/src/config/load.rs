@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use toml::{Table, Value};
 
 use crate::api::{ApiError, ErrorKind};
-use crate::config::{Config, KEYS};
+use crate::config::{ByteSize, Config, KEYS};
 
 /// Where the value of a key came from; later wins.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -208,10 +208,19 @@ where
         .collect()
 }
 
+/// A size from which packs are worth their files.
+pub(super) fn pack_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ByteSize, D::Error> {
+    let size = ByteSize::deserialize(deserializer)?;
+    if size < ByteSize::mib(1) {
+        return Err(D::Error::custom("a pack has 1 MiB or more"));
+    }
+    Ok(size)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{ByteSize, Span};
+    use crate::config::Span;
 
     fn layers(
         file: &str,
@@ -246,8 +255,8 @@ mod tests {
             &[("strangers_max", "3")],
         )
         .expect("all good");
-        assert_eq!(loaded.config.strangers_max, 3);
-        assert_eq!(loaded.config.connections_max, 2);
+        assert_eq!(loaded.config.strangers_max.get(), 3);
+        assert_eq!(loaded.config.connections_max.get(), 2);
         assert_eq!(loaded.config.index_cache, ByteSize::mib(1));
         assert_eq!(loaded.config.share_expires, Span::hours(24));
         assert_eq!(origin(&loaded, "strangers_max"), Origin::Flag);

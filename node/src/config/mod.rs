@@ -7,6 +7,7 @@ mod load;
 mod units;
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,8 @@ macro_rules! config {
     };
 }
 
+const SOME: NonZeroU32 = NonZeroU32::new(256).expect("not zero");
+
 config! {
     /// Addresses and ports where other nodes reach this one, such as `0.0.0.0:4747`. Empty:
     /// all interfaces, port 4747 under `up` and any free port for the length of a command.
@@ -57,16 +60,18 @@ config! {
     /// Memory for the index's cache. More helps stores of many millions of chunks.
     index_cache: ByteSize = ByteSize::mib(32);
 
-    /// Where a new pack file begins. Larger packs are fewer files to keep and longer to scan.
+    /// Where a new pack file begins, 1 MiB or more. Larger packs are fewer files to keep and
+    /// longer to scan.
+    #[serde(deserialize_with = "load::pack_size")]
     pack_size: ByteSize = ByteSize::mib(1024);
 
     /// Peers served at once; more are told to come back. Each costs up to 1 MiB while it is
     /// sent to.
-    connections_max: u32 = 256;
+    connections_max: NonZeroU32 = SOME;
 
     /// Connections that have not shown a valid ticket yet; one more, and the oldest is
     /// closed. Each costs about 40 KiB.
-    strangers_max: u32 = 256;
+    strangers_max: NonZeroU32 = SOME;
 
     /// What is logged to stderr: a level (`warn`), or targets with levels
     /// (`shoal_node=debug`). Tickets and secrets never are.

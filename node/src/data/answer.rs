@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use shoal_protocol::bounded::List;
 use shoal_protocol::have::RangeSet;
 use shoal_protocol::id::{ChunkId, PageId};
-use shoal_protocol::manifest::{SnapshotCursor, Step};
 use shoal_protocol::snapshot::Snapshot;
 use shoal_protocol::wire::limits::{FRAME_PAYLOAD_BYTES_MAX, REQUEST_PAGES_MAX};
 use shoal_protocol::wire::{Outcome, PageCodec, PageHead};
@@ -102,30 +101,15 @@ impl RunAnswer {
     fn leave_out(&mut self, range: Range<u64>, lost: ChunkId) -> Result<(), ReadError> {
         let reader = self.reader.as_ref().expect("taken when dropped");
         let snapshot = *reader.snapshot();
-        let mut cursor = SnapshotCursor::new(&snapshot);
-        cursor.seek(range.start);
-        while let Some(step) = cursor.next(&self.store)? {
-            let Step::Chunk {
-                position, chunk, ..
-            } = step
-            else {
-                continue;
-            };
-            if position >= range.end {
-                break;
-            }
-            if chunk.id == lost {
-                let place = position..position + u64::from(chunk.length);
-                self.left.remove(place.clone());
-                self.lacking = true;
-                if self.store.withdraw(&snapshot.id(), place)? {
-                    let snapshot = snapshot.id();
-                    tracing::warn!(%snapshot, position, "what was offered is not here any more");
-                }
-                return Ok(());
-            }
+        let withdrawn = self.store.withdraw(&snapshot, range, &lost)?;
+        let (place, was_offered) = withdrawn.ok_or(ReadError::Missing(lost))?;
+        if was_offered {
+            let (snapshot, position) = (snapshot.id(), place.start);
+            tracing::warn!(%snapshot, position, "what was offered is not here any more");
         }
-        Err(ReadError::Missing(lost))
+        self.left.remove(place);
+        self.lacking = true;
+        Ok(())
     }
 }
 

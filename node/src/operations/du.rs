@@ -11,6 +11,9 @@ use super::source::Source;
 use crate::api::{ApiError, Du, DuRequest, DuRow, StoreUsage};
 use crate::node::{Node, blocking};
 
+/// How long to wait for lists from far away without progress.
+const PATIENCE_S: u64 = 60;
+
 impl Node {
     /// Sizes.
     pub async fn du(&self, request: DuRequest) -> Result<Du, ApiError> {
@@ -20,7 +23,9 @@ impl Node {
         let Some(what) = request.what else {
             return self.du_store().await;
         };
-        let source = self.source(&what, None, &cancelled, |_| {}).await?;
+        let source = self
+            .source(&what, Some(PATIENCE_S), &cancelled, |_| {})
+            .await?;
         blocking(move || of_artifact(&source, &cancelled)).await
     }
 

@@ -9,6 +9,7 @@ use shoal_protocol::access::ticket::NameHint;
 use shoal_protocol::access::{Grant, HolderSecret, Rights, Scope, SignedGrant, Ticket};
 use shoal_protocol::bounded::Text;
 use shoal_protocol::peer::PeerKey;
+use shoal_protocol::size::Size;
 use shoal_store::index::{AudienceId, Coverage, SnapshotRow};
 use shoal_store::ingest::AddMode;
 
@@ -182,7 +183,8 @@ impl Node {
         Ok(ticket)
     }
 
-    /// Serves until nobody listens any more, or for a time.
+    /// Serves until nobody listens any more, or for a time. Tells once if some of it turns out
+    /// not to be here any more.
     pub(super) async fn serve<I>(
         &self,
         hold: &Hold,
@@ -190,6 +192,8 @@ impl Node {
         reporter: &Reporter<I>,
     ) -> Result<Served, ApiError> {
         let began = tokio::time::Instant::now();
+        let offered = self.offered(hold).await?;
+        let mut has_told = false;
         reporter.progress(|p| p.phase = Phase::Serving);
         while time.is_none_or(|time| began.elapsed() < time) {
             let left = time.map_or(TELL_EVERY, |time| time.saturating_sub(began.elapsed()));
@@ -198,16 +202,42 @@ impl Node {
                 () = reporter.token().cancelled() => break,
             }
             let peers = self.plane().guests().await;
+            let mut news = false;
             reporter.progress_if_changed(|p| {
                 let now = (hold.wire_out(), peers);
-                let changed = (p.wire_out, p.peers) != now;
+                news = (p.wire_out, p.peers) != now;
                 (p.wire_out, p.peers) = now;
-                changed
+                news
             });
+            // Only whoever is served finds out that something is gone.
+            if news && !has_told {
+                let lost = offered.saturating_sub(self.offered(hold).await?);
+                if lost > 0 {
+                    has_told = true;
+                    reporter.warn(
+                        format!(
+                            "{} of it or more are not on this disk as they were shared: files \
+                             were edited, moved or removed",
+                            Size(lost)
+                        ),
+                        Some("`shoal status` names them; share again what is there now".to_owned()),
+                    );
+                }
+            }
         }
         Ok(Served {
             wire_out: hold.wire_out(),
         })
+    }
+
+    /// How many bytes of what is shared are offered.
+    async fn offered(&self, hold: &Hold) -> Result<u64, ApiError> {
+        let (store, id) = (self.store()?, hold.snapshot());
+        blocking(move || {
+            let row = store.view().snapshot(&id)?;
+            Ok::<_, ApiError>(row.map_or(0, |row| row.offered.bytes(row.snapshot.bytes)))
+        })
+        .await
     }
 }
 

@@ -1,6 +1,6 @@
 //! `ls` without an artifact: every snapshot the store knows.
 
-use shoal_store::index::{Coverage, Origin, SnapshotRow};
+use shoal_store::index::{Origin, SnapshotRow};
 
 use crate::api::{ApiError, SnapshotInfo};
 use crate::node::{Node, blocking};
@@ -30,19 +30,12 @@ fn info(row: &SnapshotRow, histories: &[History]) -> SnapshotInfo {
         names: versions::names_of(histories, &snapshot),
         entries: row.snapshot.entries,
         bytes: row.snapshot.bytes,
-        bytes_held: bytes(&row.held, row.snapshot.bytes),
+        bytes_held: row.held.bytes(row.snapshot.bytes),
         path: Some(place(&row.origin).to_owned()),
         in_place: matches!(
             row.origin,
             Origin::Added { in_place: true, .. } | Origin::Received { .. }
         ),
         at_unix_s: row.at_unix_s,
-    }
-}
-
-fn bytes(coverage: &Coverage, all: u64) -> u64 {
-    match coverage {
-        Coverage::Complete => all,
-        Coverage::Ranges(ranges) => ranges.iter().map(|range| range.end - range.start).sum(),
     }
 }

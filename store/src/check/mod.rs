@@ -16,8 +16,10 @@ use std::path::PathBuf;
 use shoal_protocol::have::RangeSet;
 use shoal_protocol::id::{ChunkId, PageId, SnapshotId};
 use shoal_protocol::manifest::{SnapshotCursor, Step};
+use shoal_protocol::paged_list::{self, ChunkRef};
 use shoal_protocol::path::ManifestPath;
 use shoal_protocol::size::Size;
+use shoal_protocol::snapshot::Snapshot;
 
 use self::hashing::Hashing;
 use crate::doubt::suspects;
@@ -26,7 +28,7 @@ use crate::index::{AudienceId, Coverage, Origin, SnapshotRow};
 use crate::ingest::PathList;
 use crate::progress::{Phase, Progress, Silent};
 use crate::survey::{Survey, page_of};
-use crate::{Batch, Store, StoreError};
+use crate::{Batch, ReadError, Store, StoreError};
 
 /// What to verify.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -215,22 +217,34 @@ impl Store {
         Ok(health)
     }
 
-    /// Offers positions of a snapshot no longer, because their bytes turned out not to be
-    /// here; a verification or another add offers what it finds again. Gives whether they were
-    /// offered.
-    pub fn withdraw(&self, snapshot: &SnapshotId, lost: Range<u64>) -> Result<bool, StoreError> {
-        let Some(row) = self.view().snapshot(snapshot)? else {
-            return Ok(false);
+    /// Offers a chunk of a snapshot no longer, at its first place within `range`, because its
+    /// bytes turned out not to be here; a verification or another add offers what it finds
+    /// again. Gives that place, and whether it was offered; nothing if it is not in there.
+    pub fn withdraw(
+        &self,
+        snapshot: &Snapshot,
+        range: Range<u64>,
+        lost: &ChunkId,
+    ) -> Result<Option<(Range<u64>, bool)>, ReadError> {
+        let lost = chunks_of(self, snapshot, range)
+            .find(|found| found.as_ref().is_ok_and(|(_, chunk)| chunk.id == *lost))
+            .transpose()?;
+        let Some((place, _)) = lost else {
+            return Ok(None);
         };
-        let lost = RangeSet::of(lost);
+        let row = self.view().snapshot(&snapshot.id())?;
+        let Some(row) = row else {
+            return Ok(Some((place, false)));
+        };
+        let lost = RangeSet::of(place.clone());
         let offered = row.offered.without(&lost, row.snapshot.bytes);
-        if offered == row.offered {
-            return Ok(false);
+        let was_offered = offered != row.offered;
+        if was_offered {
+            let batch = self.begin();
+            batch.put_snapshot(SnapshotRow { offered, ..row });
+            batch.commit(false)?;
         }
-        let batch = self.begin();
-        batch.put_snapshot(SnapshotRow { offered, ..row });
-        batch.commit(false)?;
-        Ok(true)
+        Ok(Some((place, was_offered)))
     }
 
     /// A survey that takes files which are suspect for changed.
@@ -317,21 +331,11 @@ impl Store {
         let mut all = offered.intersect(&held);
         let view = self.view();
         for range in held.subtract(&all).iter() {
-            let mut cursor = SnapshotCursor::new(&before.snapshot);
-            cursor.seek(range.start);
-            while let Some(step) = cursor.next(self).map_err(bad_page)? {
-                let Step::Chunk {
-                    position, chunk, ..
-                } = step
-                else {
-                    continue;
-                };
-                if position >= range.end {
-                    break;
-                }
+            for found in chunks_of(self, &before.snapshot, range) {
+                let (place, chunk) = found.map_err(bad_page)?;
                 let known = view.chunk(&chunk.id)?;
                 if known.is_some_and(|known| known.audiences.contains(&before.audience)) {
-                    all.insert(position..position + u64::from(chunk.length));
+                    all.insert(place);
                 }
             }
         }
@@ -339,7 +343,31 @@ impl Store {
     }
 }
 
-fn bad_page(error: shoal_protocol::paged_list::ReadError<StoreError>) -> VerifyError {
+/// The chunks of a snapshot that begin within `range`, and their positions.
+fn chunks_of(
+    store: &Store,
+    snapshot: &Snapshot,
+    range: Range<u64>,
+) -> impl Iterator<Item = Result<(Range<u64>, ChunkRef), paged_list::ReadError<StoreError>>> {
+    let mut cursor = SnapshotCursor::new(snapshot);
+    cursor.seek(range.start);
+    std::iter::from_fn(move || {
+        loop {
+            return match cursor.next(store).transpose()? {
+                Ok(Step::Chunk {
+                    position, chunk, ..
+                }) if position < range.end => {
+                    Some(Ok((position..position + u64::from(chunk.length), chunk)))
+                }
+                Ok(Step::Chunk { .. }) => None,
+                Ok(_) => continue,
+                Err(error) => Some(Err(error)),
+            };
+        }
+    })
+}
+
+fn bad_page(error: paged_list::ReadError<StoreError>) -> VerifyError {
     match page_of(error) {
         Ok(page) => VerifyError::Store(StoreError::DamagedPage(page)),
         Err(error) => VerifyError::Store(error),

@@ -167,6 +167,8 @@ pub trait Root: Send + Sync {
     fn sync_all(&self) -> io::Result<()>;
     /// Takes the exclusive lock file at `name`, whose content becomes `holder`; gives the
     /// content that the present holder wrote if it is taken. The lock ends with the process.
+    ///
+    /// There is at most one lock in a directory: it holds even if its file is removed.
     fn lock(&self, name: &Path, holder: &str) -> io::Result<Result<Box<dyn DiskLock>, String>>;
     /// Lets nobody but the owner into this directory.
     fn make_private(&self) -> io::Result<()>;

@@ -15,6 +15,7 @@ use super::names::Unsaved;
 use super::open::Writing;
 use super::sorted::put_sorted;
 use super::sync::{Epochs, StoredState};
+use super::table::damaged;
 use super::{Changes, FileId, FileRow, FileState, PackSpot, compact, tables};
 use crate::error::StoreError;
 
@@ -178,10 +179,7 @@ fn keep_last_of_each(rows: &mut Vec<FileRow>) {
 }
 
 fn file_id(bytes: &[u8]) -> Result<FileId, StoreError> {
-    compact::file_id(bytes).map_err(|why| StoreError::Damaged {
-        place: "table files of the index".to_owned(),
-        why: why.to_owned(),
-    })
+    compact::file_id(bytes).map_err(damaged("files"))
 }
 
 /// Removes what is known of a state of a file.
@@ -223,10 +221,7 @@ fn apply_chunks(
                 .get(id.as_bytes())?
                 .map(|value| compact::chunk_row(value.value()))
                 .transpose()
-                .map_err(|why| StoreError::Damaged {
-                    place: format!("{id} in the index"),
-                    why: why.to_owned(),
-                })?,
+                .map_err(damaged("chunks"))?,
         };
         let was_known = known.is_some();
         match change.apply(known, |file| dead.contains(&file)) {

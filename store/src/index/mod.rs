@@ -13,6 +13,7 @@ mod open;
 mod rows;
 mod sorted;
 mod sync;
+mod table;
 mod tables;
 mod view;
 
@@ -23,4 +24,5 @@ pub use rows::{
     AudienceId, ChunkRow, Coverage, DestinationRow, Extent, FileClass, FileId, FileRow, FileState,
     Origin, PackSpot, ReceiveRow, RootId, SnapshotRow,
 };
-pub use view::{Rows, View};
+pub use table::Rows;
+pub use view::View;

@@ -15,6 +15,7 @@ use shoal_protocol::peer::PeerKey;
 use super::backend::DiskBackend;
 use super::names::Names;
 use super::sync::Epochs;
+use super::table::{damaged, damaged_index, intact};
 use super::tables::{self, MetaKey};
 use super::view::{View, decode_row};
 use super::{AbsolutePath, Changes, FileId, RootId};
@@ -63,6 +64,8 @@ pub(crate) struct Index {
 
 pub(super) struct Writing {
     pub(super) epochs: Epochs,
+    /// Whether a commit met damage on its way: what redb has in memory is of no more use.
+    is_broken: bool,
     volatile_commits: u32,
     /// Lengths of packs that the index has.
     pub(super) packs: BTreeMap<u32, u64>,
@@ -124,6 +127,16 @@ impl Index {
         cache_bytes: usize,
         boot: Option<String>,
     ) -> Result<Self, IndexError> {
+        intact("its head", || {
+            Ok(Self::open_undamaged(home, cache_bytes, boot))
+        })?
+    }
+
+    fn open_undamaged(
+        home: &dyn Root,
+        cache_bytes: usize,
+        boot: Option<String>,
+    ) -> Result<Self, IndexError> {
         let file = home
             .open(Path::new(NAME), OpenMode::Write)
             .map_err(StoreError::io(NAME))?;
@@ -162,11 +175,8 @@ impl Index {
         for row in reading.open_table(tables::ROOTS)?.range::<u32>(..)? {
             let (id, path) = row?;
             let path = AbsolutePath::from_bytes(path.value().to_vec());
-            let damaged = || StoreError::Damaged {
-                place: "table roots of the index".to_owned(),
-                why: "a path is not absolute".to_owned(),
-            };
-            roots.push((id.value(), path.ok_or_else(damaged)?));
+            let path = path.ok_or_else(|| damaged("roots")("a path is not absolute"))?;
+            roots.push((id.value(), path));
         }
         let mut audiences = Vec::new();
         for row in reading.open_table(tables::AUDIENCES)?.range::<u32>(..)? {
@@ -194,6 +204,7 @@ impl Index {
             lost_files: epochs.lost_since(&before),
             writing: Mutex::new(Writing {
                 epochs,
+                is_broken: false,
                 volatile_commits: 0,
                 packs,
             }),
@@ -255,8 +266,40 @@ impl Index {
         prepare: impl FnOnce(bool) -> Result<BTreeMap<u32, u64>, StoreError>,
     ) -> Result<(), StoreError> {
         let mut writing = self.writing();
+        if writing.is_broken {
+            return Err(damaged_index("a commit", "an earlier one did not end"));
+        }
         let durable = durable || writing.volatile_commits >= VOLATILE_COMMITS_MAX;
         let packs = prepare(durable)?;
+        writing.is_broken = true;
+        let written = intact("a commit", || {
+            Ok(self.write(&writing, changes, durable, &note, packs))
+        })?;
+        writing.is_broken = false;
+        let (epochs, packs, view) = written?;
+        *self.view.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(view);
+        *writing = Writing {
+            epochs,
+            is_broken: false,
+            volatile_commits: if durable {
+                0
+            } else {
+                writing.volatile_commits + 1
+            },
+            packs,
+        };
+        Ok(())
+    }
+
+    /// The transaction of a commit, and how things are after it.
+    fn write(
+        &self,
+        writing: &Writing,
+        changes: Changes,
+        durable: bool,
+        note: &SyncNote,
+        packs: BTreeMap<u32, u64>,
+    ) -> Result<(Epochs, BTreeMap<u32, u64>, View), StoreError> {
         let mut transaction = self.database.begin_write()?;
         if durable {
             transaction.set_quick_repair(true);
@@ -267,10 +310,10 @@ impl Index {
         }
         let mut epochs = writing.epochs.clone();
         if let SyncNote::Synced(epoch) = note {
-            epochs = epochs.after_sync(epoch);
+            epochs = epochs.after_sync(*epoch);
         }
         let names = self.names.unsaved();
-        let packs = changes.apply(&transaction, &writing, &mut epochs, &names, packs)?;
+        let packs = changes.apply(&transaction, writing, &mut epochs, &names, packs)?;
         self.write_meta(&transaction, &epochs)?;
         transaction.commit()?;
 
@@ -280,17 +323,7 @@ impl Index {
             self.names.clone(),
             epochs.clone(),
         )?;
-        *self.view.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(view);
-        *writing = Writing {
-            epochs,
-            volatile_commits: if durable {
-                0
-            } else {
-                writing.volatile_commits + 1
-            },
-            packs,
-        };
-        Ok(())
+        Ok((epochs, packs, view))
     }
 
     fn write_meta(&self, writing: &WriteTransaction, epochs: &Epochs) -> Result<(), StoreError> {

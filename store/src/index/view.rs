@@ -5,23 +5,24 @@
 use std::sync::Arc;
 
 use bincode::Decode;
-use redb::{Key, ReadOnlyTable, ReadTransaction, Value};
+use redb::ReadTransaction;
 use shoal_protocol::codec;
 use shoal_protocol::id::{ChunkId, GrantId, PageId, SnapshotId, VersionId};
 use shoal_protocol::path::ManifestPath;
 use shoal_protocol::peer::PeerKey;
 
-use super::compact::{self, Malformed};
+use super::compact;
 use super::names::Names;
 use super::sync::Epochs;
+use super::table::{Rows, Table, damaged};
 use super::{
     AbsolutePath, AudienceId, ChunkRow, DestinationRow, FileId, FileRow, PackSpot, ReceiveRow,
     RootId, SnapshotRow, tables,
 };
 use crate::error::StoreError;
 
-type ById = ReadOnlyTable<&'static [u8; 32], &'static [u8]>;
-type ByBytes = ReadOnlyTable<&'static [u8], &'static [u8]>;
+type ById = Table<&'static [u8; 32], &'static [u8]>;
+type ByBytes = Table<&'static [u8], &'static [u8]>;
 
 /// The index as it was after some commit. Cheap to get and to look things up in; do not
 /// keep one for long, because what later commits free cannot be reused until it is dropped.
@@ -29,43 +30,38 @@ pub struct View {
     chunks: ById,
     pages: ById,
     files: ByBytes,
-    file_keys: ReadOnlyTable<u64, &'static [u8]>,
+    file_keys: Table<u64, &'static [u8]>,
     snapshots: ById,
     versions: ById,
     heads: ByBytes,
     grants: ById,
     receives: ByBytes,
     destinations: ByBytes,
-    packs: ReadOnlyTable<u32, u64>,
+    packs: Table<u32, u64>,
     names: Arc<Names>,
     epochs: Epochs,
 }
 
-/// Rows of a table, one after the other.
-pub type Rows<'a, T> = Box<dyn Iterator<Item = Result<T, StoreError>> + 'a>;
-
 /// More than any row that is stored as bincode takes.
 const ROW_BYTES_MAX: usize = 16 << 20;
 
-fn damaged(table: &str) -> impl Fn(Malformed) -> StoreError + '_ {
-    move |why| StoreError::Damaged {
-        place: format!("table {table} of the index"),
-        why: why.to_owned(),
-    }
-}
-
 /// The row with these bincode bytes.
 pub(super) fn decode_row<T: Decode<()>>(table: &str, bytes: &[u8]) -> Result<T, StoreError> {
-    codec::decode::<T, ROW_BYTES_MAX>(bytes).map_err(|error| StoreError::Damaged {
-        place: format!("table {table} of the index"),
-        why: error.to_string(),
-    })
+    codec::decode::<T, ROW_BYTES_MAX>(bytes).map_err(|error| damaged(table)(&error.to_string()))
 }
 
-fn versions_of(bytes: &[u8]) -> Result<Vec<VersionId>, Malformed> {
+fn chunk_row(bytes: &[u8]) -> Result<ChunkRow, StoreError> {
+    compact::chunk_row(bytes).map_err(damaged("chunks"))
+}
+
+fn page_row(bytes: &[u8]) -> Result<(PackSpot, u32), StoreError> {
+    compact::page_row(bytes).map_err(damaged("pages"))
+}
+
+fn versions_of(bytes: &[u8]) -> Result<Vec<VersionId>, StoreError> {
     let (ids, rest) = bytes.as_chunks::<32>();
     if !rest.is_empty() {
-        return Err("its length is not that of ids");
+        return Err(damaged("heads")("its length is not that of ids"));
     }
     Ok(ids.iter().copied().map(VersionId::from_bytes).collect())
 }
@@ -77,17 +73,17 @@ impl View {
         epochs: Epochs,
     ) -> Result<Self, StoreError> {
         Ok(Self {
-            chunks: transaction.open_table(tables::CHUNKS)?,
-            pages: transaction.open_table(tables::PAGES)?,
-            files: transaction.open_table(tables::FILES)?,
-            file_keys: transaction.open_table(tables::FILE_KEYS)?,
-            snapshots: transaction.open_table(tables::SNAPSHOTS)?,
-            versions: transaction.open_table(tables::VERSIONS)?,
-            heads: transaction.open_table(tables::HEADS)?,
-            grants: transaction.open_table(tables::GRANTS)?,
-            receives: transaction.open_table(tables::RECEIVES)?,
-            destinations: transaction.open_table(tables::DESTINATIONS)?,
-            packs: transaction.open_table(tables::PACKS)?,
+            chunks: Table::open(transaction, tables::CHUNKS)?,
+            pages: Table::open(transaction, tables::PAGES)?,
+            files: Table::open(transaction, tables::FILES)?,
+            file_keys: Table::open(transaction, tables::FILE_KEYS)?,
+            snapshots: Table::open(transaction, tables::SNAPSHOTS)?,
+            versions: Table::open(transaction, tables::VERSIONS)?,
+            heads: Table::open(transaction, tables::HEADS)?,
+            grants: Table::open(transaction, tables::GRANTS)?,
+            receives: Table::open(transaction, tables::RECEIVES)?,
+            destinations: Table::open(transaction, tables::DESTINATIONS)?,
+            packs: Table::open(transaction, tables::PACKS)?,
             names,
             epochs,
         })
@@ -96,37 +92,29 @@ impl View {
     /// Whether anything is known of a chunk. Its bytes may have gone nevertheless: only
     /// [`Store::read_chunk`](crate::Store::read_chunk) finds out.
     pub fn contains(&self, id: &ChunkId) -> Result<bool, StoreError> {
-        Ok(self.chunks.get(id.as_bytes())?.is_some())
+        self.chunks.contains(id.as_bytes())
     }
 
     /// What is known of a chunk.
     pub fn chunk(&self, id: &ChunkId) -> Result<Option<ChunkRow>, StoreError> {
-        self.chunks
-            .get(id.as_bytes())?
-            .map(|value| compact::chunk_row(value.value()).map_err(damaged("chunks")))
-            .transpose()
+        self.chunks.get(id.as_bytes(), chunk_row)
     }
 
     /// All chunks, by id.
     pub fn chunks(&self) -> Result<Rows<'_, (ChunkId, ChunkRow)>, StoreError> {
-        rows(&self.chunks, |id, bytes| {
-            let row = compact::chunk_row(bytes).map_err(damaged("chunks"))?;
-            Ok((ChunkId::from_bytes(*id), row))
-        })
+        self.chunks
+            .all(|id, bytes| Ok((ChunkId::from_bytes(*id), chunk_row(bytes)?)))
     }
 
     /// Where a page lies, and its length.
     pub fn page_spot(&self, id: &PageId) -> Result<Option<(PackSpot, u32)>, StoreError> {
-        self.pages
-            .get(id.as_bytes())?
-            .map(|value| compact::page_row(value.value()).map_err(damaged("pages")))
-            .transpose()
+        self.pages.get(id.as_bytes(), page_row)
     }
 
     /// All pages, by id.
     pub fn pages(&self) -> Result<Rows<'_, (PageId, PackSpot, u32)>, StoreError> {
-        rows(&self.pages, |id, bytes| {
-            let (spot, length) = compact::page_row(bytes).map_err(damaged("pages"))?;
+        self.pages.all(|id, bytes| {
+            let (spot, length) = page_row(bytes)?;
             Ok((PageId::from_bytes(*id), spot, length))
         })
     }
@@ -144,14 +132,11 @@ impl View {
 
     /// What is known of a state of a file.
     pub fn file(&self, id: FileId) -> Result<Option<FileRow>, StoreError> {
-        let Some(key) = self.file_keys.get(id.0)? else {
+        let Some(key) = self.file_keys.get(id.0, |key| Ok(key.to_vec()))? else {
             return Ok(None);
         };
-        let Some(value) = self.files.get(key.value())? else {
-            return Ok(None);
-        };
-        let row = self.file_row(key.value(), value.value())?;
-        Ok((row.id == id).then_some(row))
+        let row = (self.files).get(&*key, |bytes| self.file_row(&key, bytes))?;
+        Ok(row.filter(|row| row.id == id))
     }
 
     /// What is known of the file at a path.
@@ -162,9 +147,7 @@ impl View {
     ) -> Result<Option<FileRow>, StoreError> {
         let key = compact::file_key(root, path.as_str());
         self.files
-            .get(key.as_slice())?
-            .map(|value| self.file_row(&key, value.value()))
-            .transpose()
+            .get(key.as_slice(), |bytes| self.file_row(&key, bytes))
     }
 
     /// The files beneath a root (or the file at a path of it, and those beneath that path),
@@ -190,11 +173,10 @@ impl View {
                 (start, end)
             }
         };
-        let range = self.files.range(start.as_slice()..end.as_slice())?;
-        Ok(Box::new(range.map(|row| {
-            let (key, value) = row?;
-            self.file_row(key.value(), value.value())
-        })))
+        self.files
+            .range(start.as_slice()..end.as_slice(), |key, bytes| {
+                self.file_row(key, bytes)
+            })
     }
 
     /// The short name of a directory, if it has one.
@@ -215,47 +197,43 @@ impl View {
     /// What is known of a snapshot.
     pub fn snapshot(&self, id: &SnapshotId) -> Result<Option<SnapshotRow>, StoreError> {
         self.snapshots
-            .get(id.as_bytes())?
-            .map(|value| decode_row("snapshots", value.value()))
-            .transpose()
+            .get(id.as_bytes(), |bytes| decode_row("snapshots", bytes))
     }
 
     /// All snapshots, by id.
     pub fn snapshots(&self) -> Result<Vec<SnapshotRow>, StoreError> {
-        rows(&self.snapshots, |_, bytes| decode_row("snapshots", bytes))?.collect()
+        self.snapshots
+            .all(|_, bytes| decode_row("snapshots", bytes))?
+            .collect()
     }
 
     /// The canonical bytes of a version.
     pub fn version(&self, id: &VersionId) -> Result<Option<Vec<u8>>, StoreError> {
-        let found = self.versions.get(id.as_bytes())?;
-        Ok(found.map(|value| value.value().to_vec()))
+        self.versions.get(id.as_bytes(), |bytes| Ok(bytes.to_vec()))
     }
 
     /// All versions, by id, with their canonical bytes.
     pub fn versions(&self) -> Result<Vec<(VersionId, Vec<u8>)>, StoreError> {
-        rows(&self.versions, |id, bytes| {
-            Ok((VersionId::from_bytes(*id), bytes.to_vec()))
-        })?
-        .collect()
+        self.versions
+            .all(|id, bytes| Ok((VersionId::from_bytes(*id), bytes.to_vec())))?
+            .collect()
     }
 
     /// The newest versions of an artifact, more than one if its history has forked; none if
     /// it is not known.
     pub fn heads(&self, artifact: &str) -> Result<Vec<VersionId>, StoreError> {
-        match self.heads.get(artifact.as_bytes())? {
-            Some(value) => versions_of(value.value()).map_err(damaged("heads")),
-            None => Ok(Vec::new()),
-        }
+        let found = (self.heads).get(artifact.as_bytes(), versions_of)?;
+        Ok(found.unwrap_or_default())
     }
 
     /// All artifacts with their heads, by name.
     pub fn artifacts(&self) -> Result<Vec<(String, Vec<VersionId>)>, StoreError> {
-        rows(&self.heads, |name, bytes| {
-            let name = std::str::from_utf8(name).map_err(|_| damaged("heads")("not text"))?;
-            let heads = versions_of(bytes).map_err(damaged("heads"))?;
-            Ok((name.to_owned(), heads))
-        })?
-        .collect()
+        self.heads
+            .all(|name, bytes| {
+                let name = std::str::from_utf8(name).map_err(|_| damaged("heads")("not text"))?;
+                Ok((name.to_owned(), versions_of(bytes)?))
+            })?
+            .collect()
     }
 
     /// The short name of a peer, if it has one.
@@ -270,70 +248,46 @@ impl View {
 
     /// A grant, in the encoding that the node gave it.
     pub fn grant(&self, id: &GrantId) -> Result<Option<Vec<u8>>, StoreError> {
-        let found = self.grants.get(id.as_bytes())?;
-        Ok(found.map(|value| value.value().to_vec()))
+        self.grants.get(id.as_bytes(), |bytes| Ok(bytes.to_vec()))
     }
 
     /// All grants, by id.
     pub fn grants(&self) -> Result<Vec<(GrantId, Vec<u8>)>, StoreError> {
-        rows(&self.grants, |id, bytes| {
-            Ok((GrantId::from_bytes(*id), bytes.to_vec()))
-        })?
-        .collect()
+        self.grants
+            .all(|id, bytes| Ok((GrantId::from_bytes(*id), bytes.to_vec())))?
+            .collect()
     }
 
     /// The unfinished receive into a destination.
     pub fn receive(&self, dest: &AbsolutePath) -> Result<Option<ReceiveRow>, StoreError> {
         self.receives
-            .get(dest.as_bytes())?
-            .map(|value| decode_row("receives", value.value()))
-            .transpose()
+            .get(dest.as_bytes(), |bytes| decode_row("receives", bytes))
     }
 
     /// All unfinished receives, by destination.
     pub fn receives(&self) -> Result<Vec<ReceiveRow>, StoreError> {
-        rows(&self.receives, |_, bytes| decode_row("receives", bytes))?.collect()
+        self.receives
+            .all(|_, bytes| decode_row("receives", bytes))?
+            .collect()
     }
 
     /// What shoal last wrote to a destination.
     pub fn destination(&self, dest: &AbsolutePath) -> Result<Option<DestinationRow>, StoreError> {
         self.destinations
-            .get(dest.as_bytes())?
-            .map(|value| decode_row("destinations", value.value()))
-            .transpose()
+            .get(dest.as_bytes(), |bytes| decode_row("destinations", bytes))
     }
 
     /// All destinations that shoal wrote, by path.
     pub fn destinations(&self) -> Result<Vec<DestinationRow>, StoreError> {
-        rows(&self.destinations, |_, bytes| {
-            decode_row("destinations", bytes)
-        })?
-        .collect()
+        self.destinations
+            .all(|_, bytes| decode_row("destinations", bytes))?
+            .collect()
     }
 
     /// The packs and how many bytes of each are in use by committed records, dead or alive.
     pub fn packs(&self) -> Result<Vec<(u32, u64)>, StoreError> {
-        let mut packs = Vec::new();
-        for row in self.packs.range::<u32>(..)? {
-            let (number, length) = row?;
-            packs.push((number.value(), length.value()));
-        }
-        Ok(packs)
+        self.packs
+            .all(|number, length| Ok((number, length)))?
+            .collect()
     }
-}
-
-/// All rows of a table, each made by `row` from its key and value.
-fn rows<'a, K, V, T>(
-    table: &ReadOnlyTable<K, V>,
-    row: impl for<'x> Fn(K::SelfType<'x>, V::SelfType<'x>) -> Result<T, StoreError> + 'a,
-) -> Result<Rows<'a, T>, StoreError>
-where
-    K: Key + 'static,
-    V: Value + 'static,
-{
-    let range = table.range::<K::SelfType<'_>>(..)?;
-    Ok(Box::new(range.map(move |pair| {
-        let (key, value) = pair?;
-        row(key.value(), value.value())
-    })))
 }

@@ -99,7 +99,7 @@ pub enum ReceiveError {
         paths: Paths,
     },
     /// Files that the user edited, or made, would be overwritten. `force` does so.
-    #[error("{} has files changed since shoal wrote them: {paths}", dest.display())]
+    #[error("{} has files that shoal did not write, or that were changed since: {paths}", dest.display())]
     Edited {
         /// The destination.
         dest: PathBuf,

@@ -77,11 +77,18 @@ fn a_lost_index_is_made_anew() {
         .ok();
     std::fs::remove_file(&source).unwrap();
     let index = home.path().join("index.redb");
-    std::fs::write(&index, b"not an index").unwrap();
-    let damaged = home.run(&["ls"]);
-    assert_error(&damaged, 6, &["index", "damaged", "move index.redb away"]);
+    let length = std::fs::metadata(&index).unwrap().len() as usize;
+    let mut inside = std::fs::read(&index).unwrap();
+    inside[4096..].copy_from_slice(&data::bytes("damage", length - 4096));
+    for damage in [&inside[..], b"not an index"] {
+        std::fs::write(&index, damage).unwrap();
+        let damaged = home.run(&["ls"]);
+        assert_error(&damaged, 6, &["index", "damaged", "move index.redb away"]);
+        assert!(!damaged.stderr.contains("panicked"), "{damaged:?}");
+    }
     std::fs::rename(&index, home.path().join("index.damaged")).unwrap();
-    home.run(&["verify"]).ok();
+    let rebuilt = home.run(&["verify"]).ok();
+    assert!(rebuilt.stderr.contains("was rebuilt"), "{rebuilt:?}");
     let out = dir.path().join("out");
     let id = added.stdout.trim();
     home.run(&["get", id, out.to_str().unwrap()]).ok();
@@ -224,6 +231,14 @@ fn a_file_that_may_not_be_read_is_named_and_nothing_is_added() {
     assert_eq!(Finished::of(&mut command(&["ls"])).ok().stdout, "");
 }
 
+struct StopsWhenDropped<'a>(&'a AtomicBool);
+
+impl Drop for StopsWhenDropped<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn a_file_that_goes_on_changing_is_named_and_nothing_is_added() {
     let dir = tempfile::tempdir().unwrap();
@@ -234,6 +249,8 @@ fn a_file_that_goes_on_changing_is_named_and_nothing_is_added() {
     let home = Home::new();
     let stop = AtomicBool::new(false);
     let refused = std::thread::scope(|scope| {
+        // Also when this panics: else the thread goes on for ever.
+        let _stop = StopsWhenDropped(&stop);
         scope.spawn(|| {
             let file = std::fs::File::options().write(true).open(&growing).unwrap();
             let mut length = 32 << 20;
@@ -243,9 +260,7 @@ fn a_file_that_goes_on_changing_is_named_and_nothing_is_added() {
                 file.set_len(length).unwrap();
             }
         });
-        let refused = home.run(&["add", source.to_str().unwrap()]);
-        stop.store(true, Ordering::Relaxed);
-        refused
+        home.run(&["add", source.to_str().unwrap()])
     });
     assert_error(
         &refused,

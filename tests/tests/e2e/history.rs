@@ -116,11 +116,14 @@ fn wrong_bytes_are_never_served() {
     }
     .write(&source)
     .unwrap();
-    let (ticket, _sharer) = alice.share(&source);
+    let (ticket, mut sharer) = alice.share(&source);
     harm(&source.join("class002/sample-000002.bin"), "edited");
     let copy = dir.path().join("copy");
     let got = bob.run(&["get", &ticket, copy.to_str().unwrap(), "--timeout", "2s"]);
     assert_eq!(got.code(), 5, "{got:?}");
+    sharer
+        .stderr_line(|line| line.contains("not on this disk as they were shared"))
+        .expect("the sharer is told");
     assert!(
         !copy.join("class002/sample-000002.bin").exists(),
         "a file with missing bytes is not shown"

@@ -20,6 +20,8 @@ pub struct Hello {
     pub daemon: bool,
     /// `shoal` version.
     pub version: String,
+    /// What its users should know about how it started.
+    pub notice: Option<String>,
 }
 
 /// What `status` says.

@@ -1,6 +1,7 @@
 //! Equal gets are one transfer.
 //!
-//! Owns: the transfers that run, and who waits for each. A transfer ends early when the last
+//! Owns: the transfers that run, who waits for each, and the [turns](super::turns) of those
+//! that bring one snapshot to different places. A transfer ends early when the last
 //! who waited has left; whoever joins late hears every note again.
 
 use std::collections::HashMap;
@@ -10,6 +11,7 @@ use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::transfer;
+use super::turns::Turns;
 use super::{Key, Plan};
 use crate::api::{ApiError, Event, Got, Note, Progress};
 use crate::node::Node;
@@ -19,7 +21,10 @@ const NOTES_MAX: usize = 1000;
 
 /// The transfers that run.
 #[derive(Debug, Default, Clone)]
-pub(crate) struct Gets(Arc<Mutex<HashMap<Key, Arc<Transfer>>>>);
+pub(crate) struct Gets {
+    running: Arc<Mutex<HashMap<Key, Arc<Transfer>>>>,
+    turns: Turns,
+}
 
 /// One transfer, as those see it who do it.
 #[derive(Debug)]
@@ -47,9 +52,14 @@ pub(super) struct Waiter {
 }
 
 impl Gets {
+    /// Who may transfer which snapshot now.
+    pub(super) fn turns(&self) -> &Turns {
+        &self.turns
+    }
+
     /// Joins the transfer that has this plan, or begins it.
     pub(super) fn join(&self, node: &Node, plan: Plan) -> Waiter {
-        let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let before = running.get(&plan.key).cloned();
         if let Some(waiter) = before.as_ref().and_then(|transfer| transfer.join()) {
             return waiter;
@@ -65,7 +75,7 @@ impl Gets {
                 before.ended().await;
             }
             let end = transfer::run(&node, plan, &transfer).await;
-            let mut running = gets.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut running = gets.running.lock().unwrap_or_else(PoisonError::into_inner);
             // After the last waiter left, another transfer may have begun in its place.
             if running
                 .get(&key)

@@ -1,19 +1,21 @@
 //! `get`: an artifact comes to its place.
 //!
 //! Owns: what was asked for (which ticket, which destination), one transfer for any number
-//! of equal requests ([`Gets`]), and serving on afterwards. The transfer itself is
+//! of equal requests ([`Gets`]), one at a time of the same snapshot ([`turns`]), and serving
+//! on afterwards. The transfer itself is
 //! [`transfer`]'s, the destination's name [`dest`]'s.
 
 mod coalesce;
 mod dest;
 mod transfer;
+mod turns;
 
 use std::time::Duration;
 
 use shoal_protocol::access::Ticket;
 use shoal_protocol::id::SnapshotId;
 use shoal_protocol::path::ManifestPath;
-use shoal_store::index::{Coverage, SnapshotRow};
+use shoal_store::index::Coverage;
 
 use super::source::not_whole;
 use crate::api::{ApiError, ErrorKind, Event, Events, GetRequest, Got, Phase, Served};
@@ -36,8 +38,6 @@ struct Key {
 #[derive(Debug, Clone)]
 struct Plan {
     key: Key,
-    /// What is known of the snapshot here.
-    row: Option<SnapshotRow>,
     /// The right to ask others; nothing where all of it is here.
     ticket: Option<Ticket>,
     timeout: Option<Duration>,
@@ -153,7 +153,6 @@ impl Node {
                 force: request.force,
                 sync: request.sync,
             },
-            row,
             ticket,
             timeout: request.timeout_s.map(Duration::from_secs),
         })

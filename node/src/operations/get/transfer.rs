@@ -19,6 +19,7 @@ use shoal_store::receive::{Next, Receive, ReceiveError, ReceiveRequest};
 use tokio_util::sync::CancellationToken;
 
 use super::coalesce::Transfer;
+use super::turns::Turn;
 use super::{Plan, not_whole};
 use crate::api::{ApiError, ErrorKind, Got, Level, Note, Phase};
 use crate::data::{FetchEvent, SwarmOptions};
@@ -55,6 +56,9 @@ pub(super) async fn run(
                 if plan.timeout.is_some_and(|timeout| waited >= timeout) {
                     return Err(error);
                 }
+                if waited == Duration::ZERO {
+                    work.warn(format!("{error}; it goes on when there is room"), None);
+                }
                 work.wait_for_room(&error).await?;
                 waited += ROOM_RETRY;
             }
@@ -72,16 +76,16 @@ struct Work<'a> {
 
 impl Work<'_> {
     async fn attempt(&self) -> Result<Got, ApiError> {
-        let is_whole = self
-            .plan
-            .row
+        let _turn = self.turn().await?;
+        let row = self.row().await?;
+        let is_whole = row
             .as_ref()
             .is_some_and(|row| row.held == Coverage::Complete);
         let mut swarm = match (&self.plan.ticket, is_whole) {
             (Some(ticket), false) => Some(self.dial(ticket)?),
             _ => None,
         };
-        let snapshot = match (&self.plan.row, &swarm) {
+        let snapshot = match (&row, &swarm) {
             (Some(row), _) => row.snapshot,
             (None, Some(swarm)) => swarm.snapshot().await?,
             (None, None) => return Err(not_whole(&self.plan.key.snapshot)),
@@ -141,6 +145,31 @@ impl Work<'_> {
             wire_out,
             elapsed_ms: u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX),
         })
+    }
+
+    /// Waits until no other get transfers this snapshot. One that wants a part of it does not
+    /// wait: that part may be the last of what the other brings.
+    async fn turn(&self) -> Result<Option<Turn>, ApiError> {
+        let key = &self.plan.key;
+        if key.inside.is_some() {
+            return Ok(None);
+        }
+        let turn = self.node.gets().turns().take(key.snapshot, || {
+            let other = "another get of the same version".to_owned();
+            self.transfer.progress(|p| p.waiting_for = Some(other));
+        });
+        let turn = tokio::select! {
+            turn = turn => turn,
+            () = self.transfer.cancelled.cancelled() => return Err(ApiError::interrupted()),
+        };
+        self.transfer.progress(|p| p.waiting_for = None);
+        Ok(Some(turn))
+    }
+
+    /// What is known of the snapshot here.
+    async fn row(&self) -> Result<Option<SnapshotRow>, ApiError> {
+        let (store, id) = (self.node.store()?, self.plan.key.snapshot);
+        blocking(move || store.view().snapshot(&id)).await
     }
 
     fn dial(&self, ticket: &Ticket) -> Result<Arc<Dialled>, ApiError> {

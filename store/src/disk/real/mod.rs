@@ -340,14 +340,21 @@ impl Root for RealRoot {
     fn lock(&self, name: &Path, holder: &str) -> io::Result<Result<Box<dyn DiskLock>, String>> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = File::from(self.beneath.open(name, flags, Mode::from_raw_mode(0o600))?);
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(Errno::WOULDBLOCK) => return Ok(Err(holder_of(&file)?)),
-            Err(error) => return Err(error.into()),
+        // Its directory is locked as well: whoever removes the file does not remove the lock.
+        let (above, _) = split(name)?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let opened_anew = |above: &OwnedFd| rustix::fs::openat(above, ".", flags, Mode::empty());
+        let directory = File::from(self.beneath.within(above, opened_anew)?);
+        for locked in [&directory, &file] {
+            match rustix::fs::flock(locked, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => {}
+                Err(Errno::WOULDBLOCK) => return Ok(Err(holder_of(&file)?)),
+                Err(error) => return Err(error.into()),
+            }
         }
         file.set_len(0)?;
         file.write_all_at(holder.as_bytes(), 0)?;
-        Ok(Ok(Box::new(RealLock(file))))
+        Ok(Ok(Box::new(RealLock([directory, file]))))
     }
 
     fn make_private(&self) -> io::Result<()> {
@@ -384,7 +391,7 @@ fn holder_of(file: &File) -> io::Result<String> {
 }
 
 /// The lock lies on the open file and goes with it.
-struct RealLock(#[expect(dead_code, reason = "held, never used")] File);
+struct RealLock(#[expect(dead_code, reason = "held, never used")] [File; 2]);
 
 impl DiskLock for RealLock {}
 

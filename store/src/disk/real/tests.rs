@@ -143,6 +143,9 @@ fn a_second_lock_is_told_who_has_the_first() {
     let again = RealDisk.root(dir.path(), false).unwrap();
     let refused = again.lock(name, "process 2").unwrap().err();
     assert_eq!(refused.as_deref(), Some("process 1"));
+    std::fs::remove_file(dir.path().join(name)).unwrap();
+    let refused = again.lock(name, "process 2").unwrap().err();
+    assert!(refused.is_some(), "the lock went with its file");
     drop(first);
     assert!(again.lock(name, "process 2").unwrap().is_ok());
 }
