@@ -102,7 +102,10 @@ impl Plane {
     pub(crate) async fn listen(&self, daemon: bool) -> Result<(), ApiError> {
         let mut listener = self.listener.lock().await;
         if listener.is_none() {
-            *listener = Some(self.start(daemon).await?);
+            let started = self.start(daemon).await?;
+            let dialable = addresses::dialable(&started.addresses(), &self.config.advertise);
+            self.endpoint()?.set_listening(dialable);
+            *listener = Some(started);
         }
         Ok(())
     }

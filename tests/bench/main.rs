@@ -6,6 +6,7 @@
 
 mod contender;
 mod edits;
+mod fanout;
 mod ingest;
 mod latency;
 mod report;
@@ -27,7 +28,9 @@ enum What {
     Edits,
     /// `cat` of a remote file at random offsets.
     Latency,
-    /// Everything.
+    /// One source and many receivers on shaped links; needs root.
+    Fanout,
+    /// Everything but the fan-out.
     All,
 }
 
@@ -49,12 +52,18 @@ struct Args {
     /// Leave out the slow versioning tools.
     #[arg(long)]
     quick: bool,
+    /// Fan-out: only rooms with so many receivers.
+    #[arg(long)]
+    receivers: Option<usize>,
 }
 
 fn main() -> std::io::Result<()> {
     let args = Args::parse();
     std::fs::create_dir_all(&args.dir)?;
     let sets = sets::Sets::make(&args.dir.canonicalize()?, args.shrink)?;
+    if args.what == What::Fanout {
+        return fanout::run(&sets, args.receivers);
+    }
     sets::touch_memory(0.7)?;
     let wants = |what| args.what == what || args.what == What::All;
     if wants(What::Ingest) {

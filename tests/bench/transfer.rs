@@ -117,10 +117,22 @@ fn contender<'a>(name: &str, run: impl FnMut() -> io::Result<Cost> + 'a) -> Cont
 
 /// Shares a path from a home of its own; gives the ticket and the process.
 pub fn share(home: &Path, source: &Path) -> io::Result<(String, Server)> {
-    let mut child = Command::new(binary())
+    ticket_of(share_command(home, source))
+}
+
+/// The command that shares a path from a home of its own.
+pub fn share_command(home: &Path, source: &Path) -> Command {
+    let mut command = Command::new(binary());
+    command
         .env("SHOAL_HOME", home)
         .args(["--progress", "none", "share"])
-        .arg(source)
+        .arg(source);
+    command
+}
+
+/// Starts a server; gives the first line that it prints, and the process.
+pub fn ticket_of(mut command: Command) -> io::Result<(String, Server)> {
+    let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

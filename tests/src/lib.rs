@@ -5,6 +5,7 @@
 //! outside is for the crates' own tests.
 
 pub mod data;
+pub mod lab;
 pub mod relay;
 pub mod shoal;
 pub mod small_disk;

@@ -199,14 +199,7 @@ impl Home {
 
     /// Starts a command that goes on running.
     pub fn start(&self, args: &[&str]) -> Running {
-        let mut child = self.command(args).spawn().expect("shoal starts");
-        let stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
-        let stderr = BufReader::new(child.stderr.take().expect("stderr is piped"));
-        Running {
-            child,
-            stdout,
-            stderr: Some(stderr),
-        }
+        Running::of(self.command(args))
     }
 
     /// Runs a daemon that answers by the time this returns.
@@ -257,6 +250,22 @@ pub struct Running {
 }
 
 impl Running {
+    /// Starts a command.
+    pub fn of(mut command: Command) -> Self {
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().expect("it starts");
+        let stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
+        let stderr = BufReader::new(child.stderr.take().expect("stderr is piped"));
+        Running {
+            child,
+            stdout,
+            stderr: Some(stderr),
+        }
+    }
+
     /// The process id.
     pub fn id(&self) -> u32 {
         self.child.id()

@@ -11,6 +11,8 @@ use tokio::time::{Instant, sleep_until};
 
 /// What came is recorded so often, and after so many bytes.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(5);
+/// So often while others wait for it: what is recorded is offered.
+const CHECKPOINT_EVERY_FOR_OTHERS: Duration = Duration::from_millis(500);
 const CHECKPOINT_BYTES: u64 = 256 << 20;
 
 /// The records of one receive: at most one is being written.
@@ -30,14 +32,23 @@ impl Checkpoints {
         }
     }
 
-    /// Gives what came of the one that runs; nothing when it is time for the next.
-    pub(crate) async fn next(&mut self, bytes: u64) -> Option<Result<(), ReceiveError>> {
+    /// Gives what came of the one that runs; nothing when it is time for the next, because of
+    /// the bytes that came since the last, or because others wait for them.
+    pub(crate) async fn next(
+        &mut self,
+        bytes: u64,
+        for_others: bool,
+    ) -> Option<Result<(), ReceiveError>> {
         if !self.running.is_empty() {
             return Some(self.done().await);
         }
+        let every = match for_others {
+            true => CHECKPOINT_EVERY_FOR_OTHERS,
+            false => CHECKPOINT_EVERY,
+        };
         match bytes {
             0 => std::future::pending().await,
-            1..CHECKPOINT_BYTES => sleep_until(self.last + CHECKPOINT_EVERY).await,
+            1..CHECKPOINT_BYTES => sleep_until(self.last + every).await,
             _ => {}
         }
         None

@@ -1,10 +1,13 @@
-//! What every connection of a node needs: its key, its certificate, its store.
+//! What every connection of a node needs: its key, its certificate, its store, and who else is
+//! there.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
+use shoal_protocol::access::Address;
 use shoal_protocol::peer::PeerKey;
 use shoal_store::Store;
 
+use super::crowd::Crowd;
 use super::tls::{TlsIdentity, TlsSetupError};
 use super::traffic::Traffic;
 use crate::identity::Identity;
@@ -21,6 +24,8 @@ struct Inner {
     store: Store,
     agent: String,
     traffic: Arc<Traffic>,
+    crowd: Crowd,
+    listening: RwLock<Vec<Address>>,
 }
 
 impl Endpoint {
@@ -35,6 +40,8 @@ impl Endpoint {
                 store,
                 agent: agent.to_owned(),
                 traffic: Traffic::new(),
+                crowd: Crowd::default(),
+                listening: RwLock::default(),
             }),
         })
     }
@@ -61,6 +68,24 @@ impl Endpoint {
 
     pub(super) fn tls(&self) -> &TlsIdentity {
         &self.inner.tls
+    }
+
+    /// Notes where others find this node, so that those whom it dials can tell them.
+    pub fn set_listening(&self, addresses: Vec<Address>) {
+        let listening = &self.inner.listening;
+        *listening.write().unwrap_or_else(PoisonError::into_inner) = addresses;
+    }
+
+    pub(super) fn listening(&self) -> Vec<Address> {
+        let listening = &self.inner.listening;
+        listening
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(super) fn crowd(&self) -> &Crowd {
+        &self.inner.crowd
     }
 
     pub(super) fn agent(&self) -> &str {

@@ -20,6 +20,8 @@ pub enum FetchEvent {
         peer: PeerKey,
         /// Where.
         addresses: Vec<Address>,
+        /// Whether it is named by the ticket; else others told of it.
+        named: bool,
     },
     /// A source let us in.
     Connected {
@@ -38,6 +40,8 @@ pub enum FetchEvent {
         why: String,
         /// When it is tried again.
         retry: Duration,
+        /// Whether it is named by the ticket; else others told of it.
+        named: bool,
     },
     /// A source refused us or misbehaved; it is not tried again.
     Dropped {

@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep_until};
 use super::checkpoints::Checkpoints;
 use super::disk_writers::{DiskWriters, Job, Verdict};
 use super::hub::Hub;
-use super::plan::Plan;
+use super::plan::{Need, Plan};
 use super::session::{RunReplies, RunReply, Session};
 use super::{FetchError, FetchEvent};
 
@@ -62,8 +62,9 @@ pub(crate) async fn fetch(hub: &Arc<Hub>, receive: Arc<Receive>) -> Result<(), F
                     break Err(error);
                 }
             }
-            planned = plan.runs.recv(), if fetcher.machine.wants_runs() => match planned {
-                Some(Ok(run)) => fetcher.want(run),
+            need = plan.needs.recv(), if fetcher.machine.wants_runs() => match need {
+                Some(Ok(Need::Run(run))) => fetcher.want(run),
+                Some(Ok(Need::NoMore)) => fetcher.handle(Input::NoMoreRuns),
                 Some(Err(error)) => break Err(error),
                 None => break Ok(()),
             },
@@ -75,7 +76,7 @@ pub(crate) async fn fetch(hub: &Arc<Hub>, receive: Arc<Receive>) -> Result<(), F
                 }
             }
             () = fetcher.alarm() => fetcher.wake(),
-            recorded = checkpoints.next(fetcher.written_since_checkpoint) => match recorded {
+            recorded = checkpoints.next(fetcher.written_since_checkpoint, hub.has_listeners()) => match recorded {
                 None => {
                     fetcher.written_since_checkpoint = 0;
                     checkpoints.begin();

@@ -8,7 +8,7 @@ use shoal_protocol::wire::{Features, Hello, Kind, Message};
 use super::link::{LinkError, LinkReader, LinkWriter};
 
 /// What this node can do beyond the obligatory.
-pub(crate) const FEATURES: Features = Features::NONE.and(Features::HAVE_UPDATES);
+pub(crate) const FEATURES: Features = Features::HAVE_UPDATES.and(Features::NEIGHBOURS);
 
 /// A fresh nonce, for the other side to sign.
 pub(crate) fn nonce() -> Nonce {

@@ -3,7 +3,7 @@
 //! Owns: the table of sessions, the measure of patience. Refuses: connecting
 //! ([`swarm`](super::swarm)).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -41,6 +41,8 @@ pub(crate) struct Table {
     pub(crate) sessions: HashMap<PeerKey, Arc<Session>>,
     /// Sources that are connected or will be tried again.
     pub(crate) trying: usize,
+    /// Who these are, and those who were given up for good.
+    pub(crate) known: HashSet<PeerKey>,
     /// Why the last source that is not was given up.
     pub(crate) given_up: Option<GivenUp>,
     pub(crate) last_failure: Option<String>,
@@ -79,6 +81,7 @@ impl Hub {
             leaving: options.cancelled.child_token(),
             table: Mutex::new(Table {
                 trying: access.sources.len(),
+                known: access.sources.iter().map(|source| source.peer).collect(),
                 ..Table::default()
             }),
             changed: watch::Sender::new(0),
@@ -150,6 +153,11 @@ impl Hub {
         }
         let given_up = table.given_up.clone();
         Some(given_up.map_or(FetchError::NoSource, FetchError::from))
+    }
+
+    /// Whether others fetch the same from this node.
+    pub(crate) fn has_listeners(&self) -> bool {
+        self.endpoint.crowd().is_there(&self.snapshot_id())
     }
 
     /// Whether some source is not connected now and will be tried again.

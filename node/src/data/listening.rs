@@ -15,14 +15,16 @@ use shoal_protocol::wire::{
 
 use super::buffers::BufferPool;
 use super::link::LinkReader;
-use super::session::{Open, RunReply, Session, SessionError, farewell, refusal, retry_in};
+use super::session::{Open, RunReply, Session, SessionError, Told, farewell, refusal, retry_in};
 
 /// The half of a session that reads.
 pub(crate) struct Listening {
     pub(super) session: Arc<Session>,
     pub(super) reader: LinkReader,
     pub(super) buffers: BufferPool,
-    pub(super) offers_changed: Box<dyn Fn() + Send + Sync>,
+    pub(super) told: Box<dyn Fn(Told) + Send + Sync>,
+    /// Of the offer, as it was told last.
+    pub(super) generation: u64,
 }
 
 impl Listening {
@@ -80,11 +82,19 @@ impl Listening {
             }
             Message::Have(have) => {
                 let told = self.take_ranges(length).await?;
+                self.generation = have.generation;
                 self.offer(have.snapshot, |offered| *offered = told);
             }
             Message::HaveUpdate(update) => {
                 let told = self.take_ranges(length).await?;
+                if update.generation != self.generation + 1 {
+                    self.session.ask_offer();
+                }
+                self.generation = update.generation;
                 self.offer(update.snapshot, |offered| *offered = offered.union(&told));
+            }
+            Message::Neighbours(told) if told.snapshot == self.session.snapshot.id() => {
+                (self.told)(Told::Neighbours(told.peers.into_vec()));
             }
             Message::Ping(ping) => self.session.outbox.mention(Pong { token: ping.token }),
             Message::Refused(refused) => return Err(refusal(refused)),
@@ -161,7 +171,7 @@ impl Listening {
         if snapshot == self.session.snapshot.id() {
             let offered = &self.session.offered;
             change(&mut offered.lock().unwrap_or_else(PoisonError::into_inner));
-            (self.offers_changed)();
+            (self.told)(Told::Offer);
         }
     }
 

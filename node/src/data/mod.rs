@@ -9,6 +9,7 @@ pub mod admission;
 mod answer;
 mod buffers;
 mod checkpoints;
+mod crowd;
 mod dial;
 mod disk_writers;
 pub mod endpoint;

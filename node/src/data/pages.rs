@@ -31,9 +31,11 @@ pub(crate) async fn fetch(hub: &Arc<Hub>, pages: Vec<PageId>) -> Result<(), Fetc
         changes.mark_unchanged();
         let sessions = hub.sessions();
         asked_in_vain.retain(|peer| sessions.contains_key(peer));
+        // Who offers most has most pages.
         let useful = sessions
             .values()
-            .find(|session| !asked_in_vain.contains(&session.peer));
+            .filter(|session| !asked_in_vain.contains(&session.peer))
+            .max_by_key(|session| session.offered().total_bytes());
         let Some(session) = useful else {
             if let Some(why) = hub.hopeless() {
                 return Err(why);

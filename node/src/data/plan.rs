@@ -19,10 +19,18 @@ use super::{FetchError, pages};
 /// Runs that are planned and not yet handed to the machine.
 const PLANNED_MAX: usize = 16;
 
+/// What a destination needs.
+pub(crate) enum Need {
+    /// These bytes.
+    Run(Run),
+    /// No more than it said, unless something goes wrong.
+    NoMore,
+}
+
 /// The task that asks the destination what it needs.
 pub(crate) struct Plan {
-    /// The runs, in order; ends when nothing is needed any more.
-    pub(crate) runs: mpsc::Receiver<Result<Run, FetchError>>,
+    /// What is needed, in order; ends when nothing is any more.
+    pub(crate) needs: mpsc::Receiver<Result<Need, FetchError>>,
     /// A run is done, so that more may be handed out.
     pub(crate) go_on: Arc<Notify>,
     _task: AbortOnDropHandle<()>,
@@ -31,7 +39,7 @@ pub(crate) struct Plan {
 impl Plan {
     /// Begins to ask.
     pub(crate) fn begin(hub: &Arc<Hub>, receive: &Arc<Receive>) -> Self {
-        let (sender, runs) = mpsc::channel(PLANNED_MAX);
+        let (sender, needs) = mpsc::channel(PLANNED_MAX);
         let go_on = Arc::new(Notify::new());
         let (hub, receive, wake) = (Arc::clone(hub), Arc::clone(receive), Arc::clone(&go_on));
         let task = tokio::spawn(async move {
@@ -41,7 +49,7 @@ impl Plan {
             }
         });
         Self {
-            runs,
+            needs,
             go_on,
             _task: AbortOnDropHandle::new(task),
         }
@@ -52,7 +60,7 @@ async fn make_plan(
     hub: &Arc<Hub>,
     receive: &Arc<Receive>,
     go_on: &Notify,
-    runs: &mpsc::Sender<Result<Run, FetchError>>,
+    needs: &mpsc::Sender<Result<Need, FetchError>>,
 ) -> Result<(), FetchError> {
     loop {
         match look_ahead(hub, receive).await? {
@@ -63,11 +71,17 @@ async fn make_plan(
                     start: run.start,
                     end: run.end,
                 };
-                if runs.send(Ok(run)).await.is_err() {
+                if needs.send(Ok(Need::Run(run))).await.is_err() {
                     return Ok(());
                 }
             }
             Next::Wait => go_on.notified().await,
+            Next::WaitForLast => {
+                if needs.send(Ok(Need::NoMore)).await.is_err() {
+                    return Ok(());
+                }
+                go_on.notified().await;
+            }
             Next::Done => return Ok(()),
         }
     }

@@ -100,6 +100,13 @@ impl Rights {
         Ok(right.offered.as_ref().map(|(_, offered)| offered.clone()))
     }
 
+    /// Has what is offered of a snapshot looked up again.
+    pub(crate) fn forget_offer(&self, snapshot: &SnapshotId) {
+        if let Some(right) = self.table().get_mut(snapshot) {
+            right.offered = None;
+        }
+    }
+
     fn table(&self) -> std::sync::MutexGuard<'_, HashMap<SnapshotId, Right>> {
         self.by_snapshot
             .lock()

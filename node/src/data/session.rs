@@ -18,10 +18,10 @@ use shoal_protocol::have::RangeSet;
 use shoal_protocol::id::PageId;
 use shoal_protocol::peer::PeerKey;
 use shoal_protocol::snapshot::Snapshot;
-use shoal_protocol::wire::limits::{BUSY_RETRY_MS_MAX, REQUEST_PAGES_MAX};
+use shoal_protocol::wire::limits::{BUSY_RETRY_MS_MAX, LISTEN_ADDRESSES_MAX, REQUEST_PAGES_MAX};
 use shoal_protocol::wire::{
-    Admitted, Bye, ByeReason, Cancel, Codecs, HaveRequest, Kind, Message, Outcome, PageRequest,
-    Present, Refused, RefusedReason, RequestId, RunRequest,
+    Admitted, Bye, ByeReason, Cancel, Codecs, HaveRequest, Kind, Message, Neighbour, Outcome,
+    PageRequest, Present, Refused, RefusedReason, RequestId, RunRequest,
 };
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -83,6 +83,14 @@ pub(crate) type RunReplies = mpsc::UnboundedSender<(PeerKey, RequestId, RunReply
 /// What comes for a request for pages: pages, then nothing.
 pub(crate) type PageReplies = mpsc::UnboundedSender<(PageId, Vec<u8>)>;
 
+/// What a source tells unasked.
+pub(crate) enum Told {
+    /// Its offer changed.
+    Offer,
+    /// Of others.
+    Neighbours(Vec<Neighbour>),
+}
+
 /// An open session, shared by all who ask through it.
 pub(crate) struct Session {
     pub(crate) peer: PeerKey,
@@ -123,7 +131,7 @@ impl Session {
         dialled: Dialled,
         traffic: Arc<Traffic>,
         buffers: BufferPool,
-        offers_changed: Box<dyn Fn() + Send + Sync>,
+        told: Box<dyn Fn(Told) + Send + Sync>,
     ) -> Result<
         (
             Arc<Self>,
@@ -143,14 +151,11 @@ impl Session {
             mut writer,
         } = link;
         let began = Instant::now();
+        let mut listen = endpoint.listening();
+        listen.truncate(LISTEN_ADDRESSES_MAX);
+        let listen = List::new(listen).expect("truncated");
         let enter = async {
-            greeting::say_hello(
-                &mut writer,
-                greeting::nonce(),
-                endpoint.agent(),
-                List::empty(),
-            )
-            .await?;
+            greeting::say_hello(&mut writer, greeting::nonce(), endpoint.agent(), listen).await?;
             let hello = greeting::hear_hello(&mut reader).await?;
             let binding = Binding {
                 client: endpoint.peer_key(),
@@ -179,12 +184,6 @@ impl Session {
             true => RangeSet::of(0..snapshot.bytes),
             false => RangeSet::new(),
         };
-        if !admitted.offers_all {
-            outbox.say(HaveRequest {
-                snapshot: snapshot.id(),
-                subscribe: true,
-            });
-        }
         let session = Arc::new(Self {
             peer,
             address,
@@ -199,13 +198,25 @@ impl Session {
             open: Mutex::default(),
             dropped: Mutex::default(),
         });
+        if !admitted.offers_all {
+            session.ask_offer();
+        }
         let listening = Listening {
             session: Arc::clone(&session),
             reader,
             buffers,
-            offers_changed,
+            told,
+            generation: 0,
         };
         Ok((session, listening, writing.boxed()))
+    }
+
+    /// Asks what the source offers, and to be told of changes.
+    pub(super) fn ask_offer(&self) {
+        self.outbox.say(HaveRequest {
+            snapshot: self.snapshot.id(),
+            subscribe: true,
+        });
     }
 
     /// What the source offers now.

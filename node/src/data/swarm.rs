@@ -1,7 +1,7 @@
 //! The connections to those who serve one snapshot, and what can be had through them.
 //!
 //! Owns: one task for each source, which connects, and connects again after a while when
-//! the source is lost. Refuses: deciding what to ask
+//! the source is lost; taking up others whom sources tell of. Refuses: deciding what to ask
 //! of whom (`fetch`, `pages`, `remote`).
 
 use std::ops::Range;
@@ -12,9 +12,11 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use libp2p_identity::ed25519;
 use shoal_protocol::access::{HolderSecret, Scope, SignedGrant, Source, Ticket};
+use shoal_protocol::bounded::List;
 use shoal_protocol::id::{PageId, SnapshotId};
 use shoal_protocol::snapshot::Snapshot;
-use shoal_protocol::wire::ByeReason;
+use shoal_protocol::wire::limits::NEIGHBOURS_MAX;
+use shoal_protocol::wire::{ByeReason, Neighbour};
 use shoal_store::receive::Receive;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
@@ -24,12 +26,19 @@ use super::dial::dial;
 use super::hub::{GivenUp, Hub};
 use super::link::LinkError;
 use super::listening::Listening;
-use super::session::{Session, SessionError};
+use super::session::{Session, SessionError, Told};
 use super::{Endpoint, FetchError, FetchEvent, Traffic, fetch, pages, remote};
 use crate::identity::Identity;
 
 /// How long to wait before a source is tried again; doubles up to the second.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// A source that only others told of is forgotten after so many attempts in a row. The first
+/// may come before it serves: whoever begins to fetch is told on at once.
+const ATTEMPTS_MAX: u32 = 8;
+
+/// Sources that are remembered, those included that were given up.
+const KNOWN_MAX: usize = 1024;
 
 /// A right to read a snapshot, the key that proves it, and whom to ask.
 #[derive(Clone)]
@@ -101,7 +110,7 @@ impl Swarm {
         let hub = Arc::new(Hub::new(endpoint, access, &options, Box::new(events)));
         for source in hub.access.sources.clone() {
             let hub = Arc::clone(&hub);
-            tokio::spawn(async move { keep_connected(&hub, source).await });
+            tokio::spawn(async move { keep_connected(&hub, source, true).await });
         }
         Self {
             _leave: hub.leaving.clone().drop_guard(),
@@ -146,35 +155,68 @@ impl Swarm {
     }
 }
 
+/// Takes up those of whom a source tells, as far as they are new.
+fn meet(hub: &Arc<Hub>, neighbours: Vec<Neighbour>) {
+    for neighbour in neighbours {
+        let peer = neighbour.peer;
+        let mut is_welcome = peer != hub.endpoint.peer_key();
+        hub.change(|table| {
+            is_welcome &= table.trying < NEIGHBOURS_MAX && table.known.len() < KNOWN_MAX;
+            is_welcome = is_welcome && table.known.insert(peer);
+            table.trying += usize::from(is_welcome);
+        });
+        if !is_welcome {
+            continue;
+        }
+        let addresses = List::new(neighbour.addresses.into_vec()).expect("few");
+        let source = Source { peer, addresses };
+        let hub = Arc::clone(hub);
+        tokio::spawn(async move { keep_connected(&hub, source, false).await });
+    }
+}
+
 /// Connects to a source, and again when it was lost, until it proves to be of no use.
-async fn keep_connected(hub: &Arc<Hub>, source: Source) {
+async fn keep_connected(hub: &Arc<Hub>, source: Source, named: bool) {
     let peer = source.peer;
     let mut pause = RETRY.0;
+    let mut attempts = 0;
     loop {
         let mut was_in = false;
-        let ended = connect(hub, &source, &mut was_in).await;
+        let ended = connect(hub, &source, named, &mut was_in).await;
         if hub.leaving.is_cancelled() {
             return;
         }
         if was_in {
             pause = RETRY.0;
+            attempts = 0;
         }
+        attempts += 1;
         let why = ended.to_string();
         let error = match ended {
-            SessionError::Refused(why) => GivenUp::Refused(format!("{peer}: {why}")),
             SessionError::Misbehaved(why) => GivenUp::Misbehaved { peer, why },
-            SessionError::Lost(_) | SessionError::Full(_) => {
+            _ if !named && attempts >= ATTEMPTS_MAX => {
+                hub.change(|table| {
+                    table.trying -= 1;
+                    table.known.remove(&peer);
+                });
+                return;
+            }
+            SessionError::Refused(why) if named => GivenUp::Refused(format!("{peer}: {why}")),
+            SessionError::Refused(_) | SessionError::Lost(_) | SessionError::Full(_) => {
                 let retry = match ended {
                     SessionError::Full(retry) => retry.max(pause),
                     _ => pause,
                 };
                 pause = (pause * 2).min(RETRY.1);
-                hub.change(|table| table.last_failure = Some(format!("{peer}: {why}")));
+                if named {
+                    hub.failed(format!("{peer}: {why}"));
+                }
                 hub.tell(FetchEvent::Lost {
                     peer,
                     address: source.addresses.first().cloned(),
                     why,
                     retry,
+                    named,
                 });
                 tokio::select! {
                     () = sleep(retry) => continue,
@@ -185,17 +227,20 @@ async fn keep_connected(hub: &Arc<Hub>, source: Source) {
         hub.tell(FetchEvent::Dropped { peer, why });
         hub.change(|table| {
             table.trying -= 1;
-            table.given_up = Some(error);
+            if named {
+                table.given_up = Some(error);
+            }
         });
         return;
     }
 }
 
-async fn connect(hub: &Arc<Hub>, source: &Source, was_in: &mut bool) -> SessionError {
+async fn connect(hub: &Arc<Hub>, source: &Source, named: bool, was_in: &mut bool) -> SessionError {
     let peer = source.peer;
     hub.tell(FetchEvent::Connecting {
         peer,
         addresses: source.addresses.to_vec(),
+        named,
     });
     let entered = tokio::select! {
         entered = enter(hub, source) => entered,
@@ -248,14 +293,18 @@ async fn enter(
     let dialled = dial(&hub.endpoint, source.peer, &source.addresses, &traffic)
         .await
         .map_err(|error| SessionError::Lost(error.to_string()))?;
-    let changed = hub.changed.clone();
+    let told = Arc::downgrade(hub);
     Session::open(
         &hub.endpoint,
         &hub.access,
         dialled,
         traffic,
         hub.buffers.clone(),
-        Box::new(move || changed.send_modify(|version| *version += 1)),
+        Box::new(move |what| match (what, told.upgrade()) {
+            (Told::Neighbours(neighbours), Some(hub)) => meet(&hub, neighbours),
+            (Told::Offer, Some(hub)) => hub.change(|_| ()),
+            (_, None) => {}
+        }),
     )
     .await
 }

@@ -3,6 +3,7 @@
 //! Owns: letting it in, what it may ask and how much at once, and its end: by a grant that
 //! ended, by bad manners, by going away. Refuses: answering ([`serve`](super::serve)).
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -19,13 +20,15 @@ use shoal_protocol::id::SnapshotId;
 use shoal_protocol::peer::PeerKey;
 use shoal_protocol::wire::limits::{FRAME_PAYLOAD_BYTES_MAX, GRANTS_PER_CONNECTION_MAX};
 use shoal_protocol::wire::{
-    Admitted, Busy, ByeReason, Have, HaveRequest, Kind, Located, Message, Outcome, PageRequest,
-    Pages, Pong, Present, Refused, RefusedReason, RequestId, RunEnd, RunRequest,
+    Admitted, Busy, ByeReason, Features, Have, HaveRequest, HaveUpdate, Hello, Kind, Located,
+    Message, Outcome, PageRequest, Pages, Pong, Present, Refused, RefusedReason, RequestId, RunEnd,
+    RunRequest,
 };
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::answer::Readers;
+use super::crowd::{Member, Place, reachable};
 use super::greeting;
 use super::link::{LinkError, LinkReader};
 use super::open_requests::OpenRequests;
@@ -37,6 +40,11 @@ use super::{Admission, Allowed, Endpoint};
 
 /// A stranger may be mistaken about its grant so often.
 const REFUSALS_MAX: usize = 3;
+/// The most ranges of an offer that are told at once.
+const OFFER_RANGES_MAX: usize = {
+    let fit = FRAME_PAYLOAD_BYTES_MAX / shoal_protocol::have::RANGE_BYTES;
+    if RANGES_MAX < fit { RANGES_MAX } else { fit }
+};
 /// What a peer that asks for too much at once is told.
 const BUSY_RETRY_MS: u32 = 200;
 
@@ -54,7 +62,7 @@ pub(crate) struct Visitor {
     pub(crate) address: SocketAddr,
     pub(crate) since: SystemTime,
     pub(crate) traffic: Arc<Traffic>,
-    agent: OnceLock<String>,
+    hello: OnceLock<Hello>,
     nonce: Nonce,
     rights: Rights,
     rights_changed: Notify,
@@ -64,8 +72,11 @@ pub(crate) struct Visitor {
     readers: Arc<Readers>,
     requests: OpenRequests,
     generation: AtomicU64,
-    /// Snapshots whose offer it wants to hear about.
-    subscribed: Mutex<Vec<SnapshotId>>,
+    /// Snapshots whose offer it wants to hear about, and what it was told last. Locked while
+    /// it is told, so that it hears everything in order.
+    told: tokio::sync::Mutex<HashMap<SnapshotId, RangeSet>>,
+    /// Its places among those who fetch the same.
+    places: Mutex<Vec<Place>>,
 }
 
 /// Unix time, which grants are measured by.
@@ -91,7 +102,7 @@ impl Visitor {
             address,
             since: SystemTime::now(),
             traffic,
-            agent: OnceLock::new(),
+            hello: OnceLock::new(),
             nonce,
             rights: Rights::default(),
             rights_changed: Notify::new(),
@@ -101,7 +112,8 @@ impl Visitor {
             readers: Arc::default(),
             requests: OpenRequests::default(),
             generation: AtomicU64::new(0),
-            subscribed: Mutex::default(),
+            told: tokio::sync::Mutex::default(),
+            places: Mutex::default(),
         })
     }
 
@@ -110,12 +122,23 @@ impl Visitor {
     }
 
     pub(crate) fn agent(&self) -> &str {
-        self.agent.get().map_or("", String::as_str)
+        self.hello.get().map_or("", |hello| hello.agent.as_str())
     }
 
     /// Ends the connection once what is queued in words is sent.
     pub(crate) fn close(&self) {
         self.closing.cancel();
+        self.places().clear();
+    }
+
+    fn places(&self) -> std::sync::MutexGuard<'_, Vec<Place>> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn has(&self, feature: Features) -> bool {
+        self.hello
+            .get()
+            .is_some_and(|hello| hello.features.contains(feature))
     }
 
     pub(crate) fn outbox(&self) -> &Outbox {
@@ -151,9 +174,7 @@ impl Visitor {
         let_in: impl FnOnce() -> bool,
     ) -> Result<(), LinkError> {
         let hello = greeting::hear_hello(reader).await?;
-        self.agent
-            .set(hello.agent.as_str().to_owned())
-            .expect("said once");
+        self.hello.set(hello).expect("said once");
         if !self.come_in(reader, let_in).await? {
             self.outbox.leave(ByeReason::NotAdmitted, "");
             return Ok(());
@@ -261,6 +282,21 @@ impl Visitor {
             snapshot,
             offers_all,
         });
+        self.join_crowd(snapshot.id());
+    }
+
+    /// Has those who fetch the same told of each other.
+    fn join_crowd(&self, snapshot: SnapshotId) {
+        let listen = self.hello.get().map_or(&[][..], |hello| &hello.listen);
+        let place = self.house.endpoint.crowd().join(
+            snapshot,
+            Member {
+                peer: self.peer,
+                addresses: reachable(self.address.ip(), listen),
+                outbox: (self.has(Features::NEIGHBOURS)).then(|| self.outbox.clone()),
+            },
+        );
+        self.places().push(place);
     }
 
     /// Waits until no grant is in force any more.
@@ -399,47 +435,60 @@ impl Visitor {
     }
 
     async fn tell_offer(&self, asked: &HaveRequest) {
-        if asked.subscribe {
-            let mut subscribed = self
-                .subscribed
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            if !subscribed.contains(&asked.snapshot) && subscribed.len() < GRANTS_PER_CONNECTION_MAX
-            {
-                subscribed.push(asked.snapshot);
-            }
+        let mut told = self.told.lock().await;
+        let offered = self.offered(&asked.snapshot).unwrap_or_default();
+        self.tell_all(asked.snapshot, &offered).await;
+        if asked.subscribe
+            && (told.len() < GRANTS_PER_CONNECTION_MAX || told.contains_key(&asked.snapshot))
+        {
+            told.insert(asked.snapshot, offered);
         }
-        self.send_offer(&asked.snapshot).await;
     }
 
-    /// Says that a snapshot's offer changed, if the peer wants to know.
+    /// Says what changed of a snapshot's offer, if the peer wants to know.
     pub(crate) async fn offer_changed(&self, snapshot: &SnapshotId) {
-        let wanted = {
-            let subscribed = self
-                .subscribed
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            subscribed.contains(snapshot)
+        let mut told = self.told.lock().await;
+        let Some(before) = told.get_mut(snapshot) else {
+            return;
         };
-        if wanted {
-            self.send_offer(snapshot).await;
+        self.rights.forget_offer(snapshot);
+        let offered = self.offered(snapshot).unwrap_or_default();
+        if *before == offered {
+            return;
         }
+        let is_less = !before.subtract(&offered).is_empty();
+        let added = offered.subtract(before);
+        if is_less || added.range_count() > OFFER_RANGES_MAX || !self.has(Features::HAVE_UPDATES) {
+            self.tell_all(*snapshot, &offered).await;
+        } else {
+            let update = HaveUpdate {
+                snapshot: *snapshot,
+                generation: self.next_generation(),
+            };
+            self.tell(update, &added).await;
+        }
+        *before = offered;
     }
 
-    async fn send_offer(&self, snapshot: &SnapshotId) {
-        let offered = self.offered(snapshot).unwrap_or_default();
-        const FIT: usize = FRAME_PAYLOAD_BYTES_MAX / shoal_protocol::have::RANGE_BYTES;
-        let told = offered.largest(RANGES_MAX.min(FIT));
-        let bytes = told.to_bytes().expect("cut to what can be told");
+    async fn tell_all(&self, snapshot: SnapshotId, offered: &RangeSet) {
         let have = Have {
-            snapshot: *snapshot,
-            generation: self.generation.fetch_add(1, Ordering::Relaxed) + 1,
+            snapshot,
+            generation: self.next_generation(),
         };
+        self.tell(have, &offered.largest(OFFER_RANGES_MAX)).await;
+    }
+
+    fn next_generation(&self) -> u64 {
+        self.generation.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    async fn tell(&self, message: impl Into<Message>, ranges: &RangeSet) {
+        let bytes = ranges.to_bytes().expect("cut to what can be told");
         let payload = match bytes.is_empty() {
             true => Payload::Empty,
             false => Payload::Owned(bytes),
         };
         // A connection that is over hears nothing.
-        let _ = self.outbox.send(have, payload).await;
+        let _ = self.outbox.send(message, payload).await;
     }
 }

@@ -27,6 +27,12 @@ use tokio_util::sync::CancellationToken;
 #[derive(Default)]
 pub(crate) struct Grants(Mutex<HashMap<GrantId, Allowed>>);
 
+impl Grants {
+    pub(crate) fn insert(&self, grant: GrantId, allowed: Allowed) {
+        self.0.lock().unwrap().insert(grant, allowed);
+    }
+}
+
 impl Admission for Grants {
     fn admit(&self, grant: &SignedGrant, _client: PeerKey) -> Option<Allowed> {
         self.0.lock().unwrap().get(&grant.id()).cloned()
@@ -101,7 +107,7 @@ impl Node {
             revoked: CancellationToken::new(),
             traffic: Traffic::new(),
         };
-        self.grants.0.lock().unwrap().insert(grant, allowed.clone());
+        self.grants.insert(grant, allowed.clone());
         (ticket, allowed)
     }
 

@@ -30,8 +30,8 @@ pub enum Input {
     Wanted(Run),
     /// This run is not wanted any more (it was found on disk).
     Unwanted(RunId),
-    /// No further runs will be wanted: what is left is the end, where a run may be asked
-    /// of two peers.
+    /// No further runs are to be expected: what is left is the end, where a run may be asked
+    /// of two peers. A further [`Input::Wanted`] (bytes were wrong) takes that back.
     NoMoreRuns,
     /// Someone waits for these positions, in this order; replaces what was urgent before.
     Urgent(Vec<Range<u64>>),

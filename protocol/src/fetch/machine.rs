@@ -114,7 +114,7 @@ impl Fetch {
     /// Whether further runs are welcome.
     pub fn wants_runs(&self) -> bool {
         let several = LOOKAHEAD_RUNS_PER_PEER * self.ledger.peers.len().max(1);
-        !self.no_more_runs && self.ledger.runs.len() < self.config.lookahead_runs.min(several)
+        self.ledger.runs.len() < self.config.lookahead_runs.min(several)
     }
 
     /// How the fetch is going.
@@ -132,6 +132,7 @@ impl Fetch {
             self.outputs.push_back(Output::RunDone(run.id));
             return;
         }
+        self.no_more_runs = false;
         self.ledger.runs.insert(run, self.config.seed);
         self.ledger.count_offers(run.start);
     }

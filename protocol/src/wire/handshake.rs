@@ -60,6 +60,8 @@ impl Features {
     pub const ZSTD: Features = Features(1 << 2);
     /// Reads payloads compressed by zstd against a base.
     pub const ZSTD_WITH_BASE: Features = Features(1 << 3);
+    /// Tells and understands [`super::Neighbours`].
+    pub const NEIGHBOURS: Features = Features(1 << 4);
 
     /// What both have.
     #[must_use]

@@ -1,14 +1,17 @@
 //! Who has what.
 //!
-//! Owns: the messages that exchange have-maps and find chunks in other snapshots. Refuses:
+//! Owns: the messages that exchange have-maps, tell of others who have something, and find
+//! chunks in other snapshots. Refuses:
 //! held positions that are not on offer; they are nobody's business.
 
 use bincode::{Decode, Encode};
 
-use super::limits::{LOCATE_IDS_MAX, LOCATED_PLACES_MAX};
+use super::limits::{LOCATE_IDS_MAX, LOCATED_PLACES_MAX, NEIGHBOUR_ADDRESSES_MAX, NEIGHBOURS_MAX};
 use super::transfer::RequestId;
+use crate::access::Address;
 use crate::bounded::List;
 use crate::id::{ChunkId, PageId, SnapshotId};
+use crate::peer::PeerKey;
 
 /// Asks what of a snapshot is on offer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
@@ -37,6 +40,26 @@ pub struct HaveUpdate {
     pub snapshot: SnapshotId,
     /// One more than the last that was sent; after a gap, ask for all again.
     pub generation: u64,
+}
+
+/// Others who fetch or hold a snapshot, told to those who may read it. Each was let in with a
+/// grant for it and said where it listens; whether it still does is for the receiver to find
+/// out.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Neighbours {
+    /// Which snapshot.
+    pub snapshot: SnapshotId,
+    /// Who: in addition to those who were told before.
+    pub peers: List<Neighbour, NEIGHBOURS_MAX>,
+}
+
+/// One of them.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Neighbour {
+    /// Who has to answer at these addresses.
+    pub peer: PeerKey,
+    /// Where, best first.
+    pub addresses: List<Address, NEIGHBOUR_ADDRESSES_MAX>,
 }
 
 /// Asks where these stand in snapshots that the asker may read.

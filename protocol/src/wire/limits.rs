@@ -65,5 +65,7 @@ pub const FRAME_PAUSE_MS_MAX: u64 = 30_000;
 pub const SILENCE_MS_MAX: u64 = 60_000;
 /// The longest pause that a Busy may ask for, in milliseconds; more counts as this.
 pub const BUSY_RETRY_MS_MAX: u32 = 60_000;
-/// The most neighbours that one fetch keeps.
+/// The most neighbours that one fetch keeps, and that a peer is told of at once.
 pub const NEIGHBOURS_MAX: usize = 32;
+/// The most addresses of one neighbour.
+pub const NEIGHBOUR_ADDRESSES_MAX: usize = 3;

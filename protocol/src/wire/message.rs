@@ -5,7 +5,7 @@
 
 use super::frame::FrameError;
 use super::handshake::{Admitted, Bye, Hello, Ping, Pong, Present, Refused};
-use super::have::{Have, HaveRequest, HaveUpdate, Locate, Located};
+use super::have::{Have, HaveRequest, HaveUpdate, Locate, Located, Neighbours};
 use super::limits::{FRAME_HEADER_BYTES_MAX, FRAME_PAYLOAD_BYTES_MAX, WIRE_VERSION};
 use super::transfer::{
     Busy, Cancel, Inconsistent, PageRequest, Pages, RunData, RunEnd, RunRequest,
@@ -100,6 +100,7 @@ messages! {
     0x22 HaveUpdate:  header       64, payload PAYLOAD;
     0x23 Locate:      header 16 << 10, payload 0;
     0x24 Located:     header 32 << 10, payload 0;
+    0x25 Neighbours:  header 32 << 10, payload 0;
 }
 
 impl Message {

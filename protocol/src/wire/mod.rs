@@ -17,7 +17,9 @@ pub use frame::{FrameError, Prefix, write_head};
 pub use handshake::{
     Admitted, Bye, ByeReason, Features, Hello, Ping, Pong, Present, Refused, RefusedReason,
 };
-pub use have::{Have, HaveRequest, HaveUpdate, Locate, Located, Place, Sought};
+pub use have::{
+    Have, HaveRequest, HaveUpdate, Locate, Located, Neighbour, Neighbours, Place, Sought,
+};
 pub use message::{Kind, Message};
 pub use transfer::{
     Base, Busy, Cancel, Codec, Codecs, Outcome, PageCodec, PageHead, PageRequest, Pages, RequestId,

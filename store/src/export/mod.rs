@@ -21,7 +21,7 @@ impl Store {
         let receive = self.receive(request)?;
         match receive.next()? {
             Next::Done => receive.finish(sync),
-            Next::Pages(_) | Next::Run(_) | Next::Wait => {
+            Next::Pages(_) | Next::Run(_) | Next::Wait | Next::WaitForLast => {
                 receive.checkpoint()?;
                 let progress = receive.progress();
                 let missing = progress.bytes_total - progress.bytes_held;

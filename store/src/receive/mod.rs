@@ -96,6 +96,8 @@ pub enum Next {
     Run(Run),
     /// Nothing more until runs that are outstanding are done or given back; then ask again.
     Wait,
+    /// The same; and unless something goes wrong there will be no further runs.
+    WaitForLast,
     /// Nothing: every byte is here. Call [`Receive::finish`].
     Done,
 }

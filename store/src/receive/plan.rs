@@ -166,7 +166,12 @@ impl Receive {
             self.fill(std::mem::take(&mut plan.jobs))?;
             return self.give_out(plan);
         }
-        Ok(Some(if idle { Next::Done } else { Next::Wait }))
+        let is_all_out = drained && plan.ready.is_empty();
+        Ok(Some(match (idle, is_all_out) {
+            (true, _) => Next::Done,
+            (false, true) => Next::WaitForLast,
+            (false, false) => Next::Wait,
+        }))
     }
 
     /// One step. Gives pages where they are needed first.

@@ -5,6 +5,7 @@
 mod bad_input;
 mod disk_use;
 mod edits;
+mod fanout;
 mod full_disk;
 mod history;
 mod looking;

@@ -82,7 +82,10 @@ impl Work<'_> {
             .as_ref()
             .is_some_and(|row| row.held == Coverage::Complete);
         let mut swarm = match (&self.plan.ticket, is_whole) {
-            (Some(ticket), false) => Some(self.dial(ticket)?),
+            (Some(ticket), false) => {
+                self.listen().await;
+                Some(self.dial(ticket)?)
+            }
             _ => None,
         };
         let snapshot = match (&row, &swarm) {
@@ -106,6 +109,8 @@ impl Work<'_> {
         })
         .await?;
         let receive = Arc::new(self.open(snapshot, dest).await?);
+        // What has come is offered to others who fetch the same.
+        let _hold = self.node.shares().hold(snapshot);
 
         self.transfer.progress(|p| p.phase = Phase::Transferring);
         if swarm.is_none() && !self.filled_locally(&receive).await? {
@@ -115,6 +120,7 @@ impl Work<'_> {
                 .ticket
                 .as_ref()
                 .ok_or_else(|| not_whole(&snapshot.id()))?;
+            self.listen().await;
             swarm = Some(self.dial(ticket)?);
         }
         if let Some(swarm) = &swarm {
@@ -170,6 +176,13 @@ impl Work<'_> {
     async fn row(&self) -> Result<Option<SnapshotRow>, ApiError> {
         let (store, id) = (self.node.store()?, self.plan.key.snapshot);
         blocking(move || store.view().snapshot(&id)).await
+    }
+
+    /// Opens the door to others who fetch the same. Without one this get does as well.
+    async fn listen(&self) {
+        if let Err(error) = self.node.plane().listen(self.node.is_daemon()).await {
+            tracing::warn!(%error, "others cannot fetch from here");
+        }
     }
 
     fn dial(&self, ticket: &Ticket) -> Result<Arc<Dialled>, ApiError> {
@@ -396,7 +409,7 @@ fn fill(receive: &Receive, cancelled: &CancellationToken) -> Result<bool, ApiErr
             receive.give_back(run.id);
             Ok(false)
         }
-        Ok(Next::Pages(_) | Next::Wait) => Ok(false),
+        Ok(Next::Pages(_) | Next::Wait | Next::WaitForLast) => Ok(false),
         Err(ReceiveError::Cancelled) => {
             receive.checkpoint()?;
             Err(ApiError::interrupted())
@@ -412,7 +425,12 @@ fn wire(swarm: &Dialled) -> (u64, u64) {
 /// What a person should know of what the swarm tells.
 fn tell(transfer: &Transfer, event: &FetchEvent) {
     let waiting = match event {
-        FetchEvent::Connecting { peer, addresses } => {
+        FetchEvent::Connecting { named: false, .. } | FetchEvent::Lost { named: false, .. } => {
+            return;
+        }
+        FetchEvent::Connecting {
+            peer, addresses, ..
+        } => {
             let place = addresses
                 .first()
                 .map_or_else(|| peer.to_string(), ToString::to_string);

@@ -76,6 +76,13 @@ fn the_longest_messages_fit_into_their_headers() {
         plain_length: 10,
         length: 1,
     };
+    let neighbour = Neighbour {
+        peer: PeerKey::of(&keypair(4)),
+        addresses: list(vec![
+            address.parse().expect("longest");
+            NEIGHBOUR_ADDRESSES_MAX
+        ]),
+    };
     let place = Place {
         index: 0,
         snapshot,
@@ -147,6 +154,14 @@ fn the_longest_messages_fit_into_their_headers() {
             Located {
                 request: REQUEST,
                 places: list(vec![place; LOCATED_PLACES_MAX]),
+            }
+            .into(),
+            0,
+        ),
+        (
+            Neighbours {
+                snapshot,
+                peers: list(vec![neighbour; NEIGHBOURS_MAX]),
             }
             .into(),
             0,

@@ -188,5 +188,16 @@ pub(super) fn samples() -> Vec<(Message, usize)> {
             .into(),
             0,
         ),
+        (
+            Neighbours {
+                snapshot,
+                peers: list(vec![Neighbour {
+                    peer: PeerKey::of(&keypair(4)),
+                    addresses: list(vec!["192.168.1.8:4747".parse().unwrap()]),
+                }]),
+            }
+            .into(),
+            0,
+        ),
     ]
 }

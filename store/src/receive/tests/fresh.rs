@@ -180,7 +180,7 @@ fn many_threads_write_runs_in_any_order() {
             other => break other,
         }
     };
-    assert_eq!(wait, Next::Wait);
+    assert_eq!(wait, Next::WaitForLast);
     thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {

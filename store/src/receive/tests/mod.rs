@@ -216,7 +216,7 @@ pub(crate) fn send_all(
                 send_run(receive, artifact, run)?;
                 sent += run.end - run.start;
             }
-            Next::Wait => panic!("every run was sent"),
+            Next::Wait | Next::WaitForLast => panic!("every run was sent"),
             Next::Done => return Ok(sent),
         }
     }
@@ -232,7 +232,7 @@ pub(super) fn send_some(store: &Store, receive: &Receive, artifact: &Artifact, b
                 send_run(receive, artifact, run).expect("right bytes");
                 sent += run.end - run.start;
             }
-            Next::Wait => panic!("every run was sent"),
+            Next::Wait | Next::WaitForLast => panic!("every run was sent"),
             Next::Done => break,
         }
     }

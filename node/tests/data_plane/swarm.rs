@@ -1,0 +1,79 @@
+//! Several at once, who are told of each other.
+
+use shoal_node::data::Allowed;
+use shoal_protocol::access::{Address, Ticket};
+use shoal_protocol::snapshot::Snapshot;
+use tokio_util::sync::CancellationToken;
+
+use crate::harness::{Node, noise, soon};
+
+/// Has a node honour the grant of somebody else's ticket.
+fn honour(node: &Node, ticket: &Ticket, snapshot: Snapshot) -> Allowed {
+    let allowed = Allowed {
+        snapshot,
+        revoked: CancellationToken::new(),
+        traffic: shoal_node::data::Traffic::new(),
+    };
+    node.grants.insert(ticket.grant().id(), allowed.clone());
+    allowed
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_source_has_lost_comes_from_one_that_it_tells_of() {
+    let (alice, bob, carol) = (Node::new(), Node::new(), Node::new());
+    let bytes = noise(70, 12_000_000);
+    let source = alice.path("data.bin");
+    std::fs::write(&source, &bytes).unwrap();
+    let at_alice = alice.listen().await;
+    let snapshot = alice.add(&source);
+    let (ticket, _) = alice.ticket(snapshot, at_alice.addresses()[0]);
+
+    let at_bob = bob.listen().await;
+    let address = at_bob.addresses()[0];
+    bob.endpoint
+        .set_listening(vec![Address::of_ip(address.ip(), address.port()).unwrap()]);
+    let sent_by_bob = honour(&bob, &ticket, snapshot).traffic;
+    let bobs = bob.swarm(&ticket);
+    soon(bob.get_through(&bobs, &bob.path("got.bin")))
+        .await
+        .unwrap();
+
+    std::fs::write(&source, noise(71, 12_000_000)).unwrap();
+    let dest = carol.path("got.bin");
+    soon(carol.get(&ticket, &dest)).await.unwrap();
+    assert!(std::fs::read(&dest).unwrap() == bytes);
+    assert_eq!(sent_by_bob.sent(), 12_000_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_comes_later_is_told_of_too() {
+    let (alice, bob, carol) = (Node::new(), Node::new(), Node::new());
+    let bytes = noise(72, 3_000_000);
+    let source = alice.path("data.bin");
+    std::fs::write(&source, &bytes).unwrap();
+    let at_alice = alice.listen().await;
+    let snapshot = alice.add(&source);
+    let (ticket, _) = alice.ticket(snapshot, at_alice.addresses()[0]);
+    std::fs::write(&source, noise(73, 3_000_000)).unwrap();
+
+    // Carol is there first, and finds that alice has nothing any more.
+    let carols = carol.swarm(&ticket);
+    let dest = carol.path("got.bin");
+    let getting = async { soon(carol.get_through(&carols, &dest)).await.unwrap() };
+    let helping = async {
+        // Bob has it from elsewhere, and comes for no more than to be told on.
+        let theirs = bob.path("data.bin");
+        std::fs::write(&theirs, &bytes).unwrap();
+        assert_eq!(bob.add(&theirs), snapshot);
+        let at_bob = bob.listen().await;
+        let address = at_bob.addresses()[0];
+        bob.endpoint
+            .set_listening(vec![Address::of_ip(address.ip(), address.port()).unwrap()]);
+        honour(&bob, &ticket, snapshot);
+        let bobs = bob.swarm(&ticket);
+        soon(bobs.snapshot()).await.unwrap();
+        (at_bob, bobs)
+    };
+    let (_, _bob) = tokio::join!(getting, helping);
+    assert!(std::fs::read(&dest).unwrap() == bytes);
+}

@@ -1,0 +1,219 @@
+//! One source and many receivers, each on a link of its own (a lab of network namespaces).
+//!
+//! What it took from the start of all to the end of the last, against the time of one copy at
+//! the goodput of a link, and how often the source sent the whole. Beside it rsync from a
+//! daemon and libtorrent (`pip install libtorrent`).
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use shoal_tests::data;
+use shoal_tests::lab::{Host, Lab};
+use shoal_tests::shoal::binary;
+
+use crate::contender::{Server, installed};
+use crate::sets::Sets;
+use crate::transfer::share_command;
+
+/// What is sent.
+const BYTES: u64 = 512 << 20;
+/// Receivers and the rate of every link, in Mbit/s.
+const ROOMS: [(usize, u32); 5] = [(1, 200), (2, 200), (4, 200), (8, 200), (4, 1000)];
+/// Where servers listen.
+const PORT: u16 = 7070;
+
+/// How it went.
+struct Outcome {
+    wall: Duration,
+    sent: u64,
+}
+
+/// Prints a table with a line for each room and contender.
+pub fn run(sets: &Sets, only: Option<usize>) -> io::Result<()> {
+    let source = sets.scratch.join("fanout.bin");
+    std::fs::create_dir_all(&sets.scratch)?;
+    std::fs::write(&source, data::bytes("fanout", BYTES as usize))?;
+    println!("\n### Fan-out of 512 MiB\n");
+    println!("| receivers | link | bound | contender | wall | × bound | source sent |");
+    println!("|---|---|---|---|---|---|---|");
+    for (receivers, mbit) in ROOMS {
+        if only.is_some_and(|only| only != receivers) {
+            continue;
+        }
+        let goodput = goodput(mbit)?;
+        let bound = BYTES as f64 / goodput;
+        let line = |name: &str, outcome: Outcome| {
+            let wall = outcome.wall.as_secs_f64();
+            println!(
+                "| {receivers} | {mbit} Mbit/s | {bound:.1} s | {name} | {wall:.1} s | {:.2} | {:.2} × |",
+                wall / bound,
+                outcome.sent as f64 / BYTES as f64
+            );
+        };
+        line("shoal", shoal(sets, &source, receivers, mbit)?);
+        if installed("rsync") {
+            line("rsync daemon", rsync(sets, &source, receivers, mbit)?);
+        }
+        if has_libtorrent() {
+            line("libtorrent", torrent(sets, &source, receivers, mbit)?);
+        }
+    }
+    Ok(())
+}
+
+/// A source and its receivers.
+struct Room {
+    _lab: Lab,
+    source: Host,
+    receivers: Vec<Host>,
+}
+
+impl Room {
+    fn new(receivers: usize, mbit: u32) -> io::Result<Self> {
+        let mut lab = Lab::new().ok_or_else(|| io::Error::other("no lab"))?;
+        let mut site = lab.site();
+        let source = lab.host(&mut site, mbit);
+        let receivers = (0..receivers).map(|_| lab.host(&mut site, mbit)).collect();
+        Ok(Self {
+            _lab: lab,
+            source,
+            receivers,
+        })
+    }
+
+    /// Starts `get` for every receiver, waits for all, and looks that each has the file.
+    fn all_get(
+        &self,
+        source: &Path,
+        get: impl Fn(usize, &Host) -> io::Result<(Command, PathBuf)>,
+    ) -> io::Result<Outcome> {
+        let mut running: Vec<(Child, PathBuf)> = Vec::new();
+        let (before, _) = self.source.moved();
+        let start = Instant::now();
+        for (number, host) in self.receivers.iter().enumerate() {
+            let (mut command, copy) = get(number, host)?;
+            command.stdin(Stdio::null()).stdout(Stdio::null());
+            running.push((command.spawn()?, copy));
+        }
+        for (child, _) in &mut running {
+            let status = child.wait()?;
+            if !status.success() {
+                return Err(io::Error::other(format!("a receiver failed: {status}")));
+            }
+        }
+        let wall = start.elapsed();
+        let sent = self.source.moved().0 - before;
+        for (_, copy) in running {
+            let same = Command::new("cmp").arg(source).arg(&copy).status()?;
+            if !same.success() {
+                return Err(io::Error::other(format!("{} differs", copy.display())));
+            }
+            std::fs::remove_file(copy)?;
+        }
+        Ok(Outcome { wall, sent })
+    }
+}
+
+fn shoal(sets: &Sets, source: &Path, receivers: usize, mbit: u32) -> io::Result<Outcome> {
+    let room = Room::new(receivers, mbit)?;
+    let homes = sets.fresh("fanout-homes")?;
+    let command = room
+        .source
+        .take_in(&share_command(&homes.join("source"), source));
+    let (ticket, _sharer) = crate::transfer::ticket_of(command)?;
+    room.all_get(source, |number, host| {
+        let copy = homes.join(format!("copy{number}"));
+        let mut get = host.command(binary());
+        get.env("SHOAL_HOME", homes.join(format!("home{number}")))
+            .env("XDG_RUNTIME_DIR", "")
+            .args(["--progress", "none", "get", &ticket])
+            .arg(&copy);
+        Ok((get, copy))
+    })
+}
+
+fn rsync(sets: &Sets, source: &Path, receivers: usize, mbit: u32) -> io::Result<Outcome> {
+    let room = Room::new(receivers, mbit)?;
+    let dir = sets.fresh("fanout-rsync")?;
+    let config = dir.join("rsyncd.conf");
+    let module = source.parent().unwrap_or(source).display();
+    std::fs::write(
+        &config,
+        format!("use chroot = no\nport = {PORT}\n[data]\npath = {module}\nread only = yes\n"),
+    )?;
+    let daemon = room
+        .source
+        .command("rsync")
+        .args(["--daemon", "--no-detach", "--config"])
+        .arg(&config)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let _daemon = Server(daemon);
+    std::thread::sleep(Duration::from_millis(500));
+    let name = source.file_name().unwrap_or_default().to_string_lossy();
+    let url = format!("rsync://{}:{PORT}/data/{name}", room.source.ip);
+    room.all_get(source, |number, host| {
+        let copy = dir.join(format!("copy{number}"));
+        let mut get = host.command("rsync");
+        get.args(["-W", &url]).arg(&copy);
+        Ok((get, copy))
+    })
+}
+
+fn has_libtorrent() -> bool {
+    Command::new("python3")
+        .args(["-c", "import libtorrent"])
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+fn torrent(sets: &Sets, source: &Path, receivers: usize, mbit: u32) -> io::Result<Outcome> {
+    let room = Room::new(receivers, mbit)?;
+    let dir = sets.fresh("fanout-torrent")?;
+    let script = dir.join("torrent.py");
+    std::fs::write(&script, include_str!("torrent.py"))?;
+    let metainfo = dir.join("it.torrent");
+    let mut seed = room.source.command("python3");
+    seed.arg(&script)
+        .args(["seed", &room.source.ip.to_string()])
+        .arg(&metainfo)
+        .arg(source)
+        .stdout(Stdio::piped());
+    // It says so once it listens.
+    let (_ready, _seed) = crate::transfer::ticket_of(seed)?;
+    room.all_get(source, |number, host| {
+        let copies = dir.join(format!("copy{number}"));
+        std::fs::create_dir(&copies)?;
+        let mut get = host.command("python3");
+        get.arg(&script)
+            .args(["get", &host.ip.to_string()])
+            .arg(&metainfo)
+            .arg(&copies)
+            .arg(room.source.ip.to_string());
+        Ok((get, copies.join(source.file_name().unwrap_or_default())))
+    })
+}
+
+/// Bytes a second that TCP gets over one such link, by iperf3.
+fn goodput(mbit: u32) -> io::Result<f64> {
+    let room = Room::new(1, mbit)?;
+    let server = room
+        .source
+        .command("iperf3")
+        .args(["-s", "-1"])
+        .stdout(Stdio::null())
+        .spawn()?;
+    let _server = Server(server);
+    std::thread::sleep(Duration::from_millis(500));
+    let output = room.receivers[0]
+        .command("iperf3")
+        .args(["-R", "-t", "4", "-J", "-c", &room.source.ip.to_string()])
+        .output()?;
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    let bits = told["end"]["sum_received"]["bits_per_second"].as_f64();
+    Ok(bits.ok_or_else(|| io::Error::other("iperf3 says no rate"))? / 8.0)
+}
