@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
@@ -61,6 +62,7 @@ pub struct Global {
         value_name = "DIR",
         env = "SHOAL_HOME",
         hide_env = true,
+        value_parser = OsStringValueParser::new().map(PathBuf::from),
         value_hint = clap::ValueHint::DirPath
     )]
     pub home: Option<PathBuf>,

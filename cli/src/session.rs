@@ -15,10 +15,13 @@ use shoal_protocol::access::ticket::{Ticket, is_meant_as_ticket};
 use crate::args::Global;
 use crate::error::{Code, Failure};
 use crate::interrupt::Interrupt;
+use crate::ui::progress::STALL;
 use crate::ui::{Console, format};
 
 /// How often the display is brought up to date while nothing is heard.
 const TICK: Duration = Duration::from_millis(100);
+/// What is said after [`STALL`] without an answer.
+const WAITING: &str = "nothing came for 10 s: still waiting for an answer (Ctrl-C stops)";
 /// What is read from stdin for a ticket, at most.
 const TICKET_BYTES_MAX: u64 = 64 * 1024;
 
@@ -189,12 +192,15 @@ impl Session {
         I: DeserializeOwned,
     {
         let mut tick = tokio::time::interval(TICK);
+        let mut patience = Patience::new(&self.console);
         let result = loop {
             tokio::select! {
+                () = patience.lost() => self.console.say(WAITING),
                 event = events.next() => match event {
                     Some(Ok(Event::Progress(progress))) => self.console.progress(progress),
                     Some(Ok(Event::Note(note))) => self.console.note(&note),
                     Some(Ok(Event::Item(thing))) => {
+                        patience.end();
                         if let Err(failure) = item(&mut self.console, thing) {
                             break Err(failure);
                         }
@@ -215,6 +221,11 @@ impl Session {
         result
     }
 
+    /// Whether it was the user who asked to stop.
+    pub fn is_interrupted(&self) -> bool {
+        self.interrupt.is_asked()
+    }
+
     /// How far the operation that was followed last had come when it ended.
     pub fn last(&self) -> &Progress {
         &self.last
@@ -225,17 +236,27 @@ impl Session {
         &mut self,
         question: impl AsyncFnOnce(&Client) -> Result<T, ApiError>,
     ) -> Result<T, Failure> {
-        tokio::select! {
-            answer = question(&self.client) => Ok(answer?),
-            () = self.interrupt.wait() => Err(interrupted("stopped")),
+        let mut patience = Patience::new(&self.console);
+        let mut answer = std::pin::pin!(question(&self.client));
+        loop {
+            tokio::select! {
+                answer = &mut answer => return Ok(answer?),
+                () = self.interrupt.wait() => return Err(interrupted("stopped")),
+                () = patience.lost() => self.console.say(WAITING),
+            }
         }
     }
 
     /// Waits for `next`, or for Ctrl-C.
     pub async fn or_interrupt<T>(&mut self, next: impl Future<Output = T>) -> Result<T, Failure> {
-        tokio::select! {
-            next = next => Ok(next),
-            () = self.interrupt.wait() => Err(interrupted("stopped")),
+        let mut patience = Patience::new(&self.console);
+        let mut next = std::pin::pin!(next);
+        loop {
+            tokio::select! {
+                next = &mut next => return Ok(next),
+                () = self.interrupt.wait() => return Err(interrupted("stopped")),
+                () = patience.lost() => self.console.say(WAITING),
+            }
         }
     }
 
@@ -274,10 +295,34 @@ impl Session {
     /// How far the operation that is interrupted now has come.
     fn standing(&self) -> String {
         let at = self.console.latest();
-        match at.and_then(|at| Some((at.bytes_done, at.bytes_total.filter(|total| *total > 0)?))) {
+        let done = |at: &Progress| at.bytes_done.max(at.resumed_at.unwrap_or(0));
+        match at.and_then(|at| Some((done(at), at.bytes_total.filter(|total| *total > 0)?))) {
             Some((done, total)) => format!("stopped at {}", format::percent(done, total)),
             None => "stopped".to_owned(),
         }
+    }
+}
+
+/// Knows when a command that shows no progress should say that it waits.
+struct Patience(Option<tokio::time::Instant>);
+
+impl Patience {
+    fn new(console: &Console) -> Self {
+        let shows_nothing = console.latest().is_none();
+        Self(shows_nothing.then(|| tokio::time::Instant::now() + STALL))
+    }
+
+    /// Returns once, when it is lost.
+    async fn lost(&mut self) {
+        match self.0 {
+            Some(at) => tokio::time::sleep_until(at).await,
+            None => std::future::pending().await,
+        }
+        self.end();
+    }
+
+    fn end(&mut self) {
+        self.0 = None;
     }
 }
 
@@ -308,6 +353,12 @@ fn read_ticket() -> Result<String, Failure> {
     match text.trim() {
         "" => Err(Failure::usage("there is no ticket on stdin")
             .hint("pipe one in: `shoal get - < ticket.txt`")),
+        text if !is_meant_as_ticket(text) => Err(Failure::usage("what is on stdin is no ticket")
+            .hint("a ticket is one line that begins with `shoal1`")),
+        text if text.matches("shoal1").count() > 1 => {
+            Err(Failure::usage("there is more than one ticket on stdin")
+                .hint("pipe them in one by one"))
+        }
         ticket => Ok(ticket.to_owned()),
     }
 }

@@ -6,7 +6,7 @@
 
 use std::fs::DirBuilder;
 use std::future::Future;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::activities::Activities;
-use crate::api::{ApiError, Events, Hello, Reporter};
+use crate::api::{ApiError, ErrorKind, Events, Hello, Reporter, own_uid};
 use crate::config::Config;
 use crate::identity::Identity;
 use crate::operations::get::Gets;
@@ -78,6 +78,7 @@ struct Inner {
     activities: Activities,
     shares: Arc<Shares>,
     gets: Gets,
+    copying: tokio::sync::Mutex<()>,
     plane: Plane,
 }
 
@@ -123,6 +124,7 @@ impl Node {
             activities: Activities::default(),
             shares,
             gets: Gets::default(),
+            copying: tokio::sync::Mutex::default(),
             plane,
             options,
         }));
@@ -214,6 +216,11 @@ impl Node {
         &self.0.gets
     }
 
+    /// Held by the one add that copies into the store.
+    pub(crate) fn copying(&self) -> &tokio::sync::Mutex<()> {
+        &self.0.copying
+    }
+
     pub(crate) fn plane(&self) -> &Plane {
         &self.0.plane
     }
@@ -287,11 +294,18 @@ fn holder(daemon: bool) -> String {
 
 /// The home is its user's alone: it has the secret key and the tickets in it.
 fn make_home(home: &Path) -> Result<(), ApiError> {
+    let io = |error| ApiError::io(home, &error);
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(home)
-        .map_err(|error| ApiError::io(home, &error))
+        .map_err(io)?;
+    if std::fs::metadata(home).map_err(io)?.uid() != own_uid() {
+        let message = format!("{} belongs to another user", home.display());
+        return Err(ApiError::new(ErrorKind::NotPermitted, message)
+            .hint("run the command as that user, or set SHOAL_HOME to a directory of your own"));
+    }
+    Ok(())
 }
 
 /// Runs what blocks where it may.

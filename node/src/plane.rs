@@ -214,7 +214,10 @@ impl Plane {
     /// The peers that were met, connected ones first.
     pub(crate) async fn peers(&self) -> Vec<PeerInfo> {
         let guests = match &*self.listener.lock().await {
-            Some(listener) => listener.peers(),
+            Some(listener) => {
+                self.peers.remember(listener.take_departed());
+                listener.peers()
+            }
             None => Vec::new(),
         };
         self.peers.list(guests)

@@ -56,7 +56,10 @@ impl Target {
             },
             Err(_) if exists(&path) => Ok(Self::Path(path)),
             Err(error) => {
-                let message = format!("`{text}` is no ticket, id, name or path that is known here");
+                let message = format!(
+                    "`{}` is no ticket, id, name or path that is known here",
+                    shortened(text)
+                );
                 Err(ApiError::new(ErrorKind::NotFound, message)
                     .hint(format!("{error}; `shoal ls` shows what is here")))
             }
@@ -111,6 +114,16 @@ impl Target {
             Self::Snapshot { row, .. } => Some(row.id()),
             Self::Path(_) => None,
         }
+    }
+}
+
+/// A text that somebody typed, cut to what a message has room for: it may have been a ticket
+/// with a letter wrong, which nobody is to read in a log.
+fn shortened(text: &str) -> String {
+    const CHARS_MAX: usize = 60;
+    match text.char_indices().nth(CHARS_MAX) {
+        Some(_) => format!("{}…", text.chars().take(12).collect::<String>()),
+        None => text.to_owned(),
     }
 }
 

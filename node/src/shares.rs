@@ -155,6 +155,12 @@ impl Shares {
             .map(|record| record.ticket.clone())
     }
 
+    /// Whether a snapshot is shared now, or a ticket for it is good.
+    pub(crate) fn knows(&self, snapshot: &SnapshotId) -> bool {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        table.shared.contains_key(snapshot) || table.live(snapshot, unix_now_s()).next().is_some()
+    }
+
     /// What is shared now, for people.
     pub(crate) fn list(&self) -> Vec<ShareInfo> {
         let now = unix_now_s();

@@ -239,6 +239,11 @@ impl Batch {
         self.changes().snapshots.insert(*id, None);
     }
 
+    /// Forgets a snapshot, unless it is kept by the time that this is committed.
+    pub fn forget_unkept_snapshot(&self, id: &SnapshotId) {
+        self.changes().unkept.push(*id);
+    }
+
     /// Records a version by its canonical bytes.
     pub fn put_version(&self, id: &VersionId, bytes: Vec<u8>) {
         self.changes().versions.insert(*id, Some(bytes));

@@ -116,7 +116,7 @@ fn summary(console: &Console, path: &Path, added: &Added) {
     }
 }
 
-/// `left out 14 paths: .git, build/x.o and 12 more (--all adds all but special files)`.
+/// `left out 14 paths: .git, build/x.o and 12 more (--all adds all but special files and what is shoal's own)`.
 fn left_out(added: &Added) -> Option<String> {
     const SHOWN: usize = 3;
     let count = added.left_out_count;
@@ -135,7 +135,7 @@ fn left_out(added: &Added) -> Option<String> {
     };
     let paths = format::counted(count, "path");
     Some(format!(
-        "left out {paths}: {}{more} (--all adds all but special files)",
+        "left out {paths}: {}{more} (--all adds all but special files and what is shoal's own)",
         shown.join(", ")
     ))
 }
@@ -160,11 +160,15 @@ mod tests {
         assert_eq!(left_out(&added(&[], 0)), None);
         assert_eq!(
             left_out(&added(&[".git"], 1)).as_deref(),
-            Some("left out 1 path: .git (--all adds all but special files)")
+            Some(
+                "left out 1 path: .git (--all adds all but special files and what is shoal's own)"
+            )
         );
         assert_eq!(
             left_out(&added(&["a", "b", "c", "d"], 14)).as_deref(),
-            Some("left out 14 paths: a, b, c and 11 more (--all adds all but special files)")
+            Some(
+                "left out 14 paths: a, b, c and 11 more (--all adds all but special files and what is shoal's own)"
+            )
         );
     }
 }

@@ -8,7 +8,7 @@ use crate::ui::out;
 use crate::values;
 
 /// How long to wait for bytes from far away without progress.
-const PATIENCE_S: u64 = 600;
+const PATIENCE_S: u64 = 60;
 
 /// Write a file, or a part of it, to stdout
 ///

@@ -94,7 +94,7 @@ async fn get(args: &Args, what: What, session: &mut Session) -> Result<Code, Fai
         Ok(_) => Ok(Code::Ok),
         Err(failure) if failure.code != Code::Interrupted => Err(failure),
         // It is whole; only the lingering was cut short.
-        Err(_) if here => Ok(Code::Ok),
+        Err(_) if here && session.is_interrupted() => Ok(Code::Ok),
         Err(failure) => Err(failure.hint("run the same command again: it goes on from here")),
     }
 }

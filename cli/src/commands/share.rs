@@ -75,7 +75,8 @@ async fn share(args: &Args, session: &mut Session) -> Result<Code, Failure> {
     let sent = match served {
         Ok(served) => served.wire_out,
         // Ctrl-C is how serving ends; before there is a ticket it is an interruption.
-        Err(failure) if given && failure.code == Code::Interrupted => session.last().wire_out,
+        Err(_) if given && session.is_interrupted() => session.last().wire_out,
+        Err(failure) if given => return Err(failure.hint("share it again: the ticket stays good")),
         Err(failure) => return Err(failure),
     };
     stopped(&session.console, &name, sent, session.client.is_embedded());

@@ -65,7 +65,11 @@ fn overview(status: &Status) -> String {
             status.pid
         )
     } else {
-        "not running: `shoal up` starts it".to_owned()
+        let others = status.activities.len();
+        match others {
+            0 => "not running: `shoal up` starts it".to_owned(),
+            _ => format!("lives as long as the commands below, in pid {}", status.pid),
+        }
     };
     let store = &status.store;
     let mut table = Table::new([Align::Left, Align::Left]);

@@ -17,4 +17,5 @@ pub use client::{Bytes, Client, ConnectMode};
 pub use errors::{ApiError, ErrorKind};
 pub use events::Events;
 pub(crate) use events::Reporter;
+pub(crate) use socket::own_uid;
 pub use types::*;

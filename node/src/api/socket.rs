@@ -6,13 +6,14 @@
 //! Refuses: to replace a socket without holding the store's lock: that is what tells a stale
 //! socket from a live one.
 
+use std::collections::HashMap;
 use std::fs::{DirBuilder, Permissions};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -158,9 +159,9 @@ impl axum::serve::Listener for Socket {
                     let credentials = stream.peer_cred();
                     let uid = credentials.as_ref().ok().map(|c| c.uid());
                     // The node's own client is no reason for it to stay.
-                    let pid = credentials.ok().and_then(|c| c.pid());
-                    let own = pid == i32::try_from(std::process::id()).ok();
-                    if let Some(guest) = self.door.enter(own) {
+                    let pid = credentials.ok().and_then(|c| c.pid()).unwrap_or_default();
+                    let is_own = i32::try_from(std::process::id()) == Ok(pid);
+                    if let Some(guest) = self.door.enter((!is_own).then_some(pid)) {
                         return (
                             Visit {
                                 stream,
@@ -233,36 +234,49 @@ pub(crate) struct Door(Arc<Inside>);
 
 #[derive(Debug)]
 struct Inside {
-    closed: Mutex<bool>,
+    state: Mutex<State>,
     guests: watch::Sender<usize>,
 }
 
-/// Somebody who is inside.
+#[derive(Debug, Default)]
+struct State {
+    closed: bool,
+    /// How many connections each process has.
+    by_process: HashMap<i32, usize>,
+}
+
+/// A connection of somebody who is inside.
 #[derive(Debug)]
-struct Guest(Option<Door>);
+struct Guest(Option<(Door, i32)>);
 
 impl Door {
     pub(crate) fn new() -> Self {
         Self(Arc::new(Inside {
-            closed: Mutex::new(false),
+            state: Mutex::default(),
             guests: watch::Sender::new(0),
         }))
     }
 
-    /// Lets somebody in, unless the door is closed. `uncounted` guests may be left behind.
-    fn enter(&self, uncounted: bool) -> Option<Guest> {
-        let closed = self.0.closed.lock().unwrap_or_else(PoisonError::into_inner);
-        if *closed {
+    /// Lets a connection of a process in, unless the door is closed. Without a process it is
+    /// not counted, and may be left behind.
+    fn enter(&self, process: Option<i32>) -> Option<Guest> {
+        let mut state = self.state();
+        if state.closed {
             return None;
         }
-        if uncounted {
+        let Some(process) = process else {
             return Some(Guest(None));
-        }
-        self.0.guests.send_modify(|guests| *guests += 1);
-        Some(Guest(Some(self.clone())))
+        };
+        *state.by_process.entry(process).or_default() += 1;
+        self.0.guests.send_replace(state.by_process.len());
+        Some(Guest(Some((self.clone(), process))))
     }
 
-    /// How many are inside.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many processes are inside.
     pub(crate) fn guests(&self) -> usize {
         *self.0.guests.borrow()
     }
@@ -275,9 +289,9 @@ impl Door {
                 .wait_for(|guests| *guests == 0)
                 .await
                 .expect("the sender is in the same struct");
-            let mut closed = self.0.closed.lock().unwrap_or_else(PoisonError::into_inner);
-            if *self.0.guests.borrow() == 0 {
-                *closed = true;
+            let mut state = self.state();
+            if state.by_process.is_empty() {
+                state.closed = true;
                 return;
             }
         }
@@ -285,15 +299,23 @@ impl Door {
 
     /// Closes now.
     pub(crate) fn close(&self) {
-        *self.0.closed.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.state().closed = true;
     }
 }
 
 impl Drop for Guest {
     fn drop(&mut self) {
-        if let Some(door) = &self.0 {
-            door.0.guests.send_modify(|guests| *guests -= 1);
+        let Some((door, process)) = &self.0 else {
+            return;
+        };
+        let mut state = door.state();
+        if let Some(connections) = state.by_process.get_mut(process) {
+            *connections -= 1;
+            if *connections == 0 {
+                state.by_process.remove(process);
+            }
         }
+        door.0.guests.send_replace(state.by_process.len());
     }
 }
 
@@ -304,7 +326,9 @@ mod tests {
     #[tokio::test]
     async fn a_door_closes_only_when_the_last_guest_has_left() {
         let door = Door::new();
-        let (first, second) = (door.enter(false), door.enter(false));
+        let (first, second) = (door.enter(Some(1)), door.enter(Some(2)));
+        let again = door.enter(Some(2));
+        assert_eq!(door.guests(), 2);
         let closing = tokio::spawn({
             let door = door.clone();
             async move { door.close_when_empty().await }
@@ -312,10 +336,12 @@ mod tests {
         drop(first);
         tokio::task::yield_now().await;
         assert!(!closing.is_finished());
-        assert!(door.enter(true).is_some());
+        assert!(door.enter(None).is_some());
         drop(second);
+        assert_eq!(door.guests(), 1);
+        drop(again);
         closing.await.expect("closed");
-        assert!(door.enter(false).is_none());
+        assert!(door.enter(Some(3)).is_none());
     }
 
     #[tokio::test]

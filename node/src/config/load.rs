@@ -74,12 +74,16 @@ impl Config {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
             Err(error) => {
                 let message = format!("cannot read the config {}: {error}", path.display());
-                return Err(ApiError::new(ErrorKind::Error, message));
+                return Err(ApiError::new(ErrorKind::Usage, message)
+                    .hint("it is a text file (TOML, UTF-8): correct it, or move it away"));
             }
         };
         let environment = KEYS.iter().filter_map(|(key, _)| {
             let name = format!("SHOAL_{}", key.to_uppercase());
-            let value = std::env::var(&name).ok()?;
+            // An empty variable is one that is not set.
+            let value = std::env::var(&name)
+                .ok()
+                .filter(|value| !value.is_empty())?;
             Some((*key, name, value))
         });
         Layers::default()
@@ -177,9 +181,8 @@ impl Layers {
 fn wrong(source: impl fmt::Display, error: &toml::de::Error) -> ApiError {
     // Its own text is a picture of several lines; messages here are one.
     let why = error.message().trim().replace('\n', " ");
-    ApiError::new(ErrorKind::Usage, format!("{source}: {why}")).hint(
-        "correct it, or move it away; `shoal config show` prints every key with its meaning then",
-    )
+    ApiError::new(ErrorKind::Usage, format!("{source}: {why}"))
+        .hint("correct it; `shoal config show` prints every key with its meaning then")
 }
 
 /// A list, or a text with commas, as the environment has it.

@@ -9,6 +9,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use shoal_protocol::fetch::{DropReason, Fetch, FetchConfig, Input, Output, Run, State, Waiting};
 use shoal_protocol::have::RangeSet;
@@ -26,6 +27,8 @@ use super::plan::{Need, Plan};
 use super::session::{RunReplies, RunReply, Session};
 use super::{FetchError, FetchEvent};
 
+/// What nobody has is asked for again after so long: a file may be back in its place.
+const ASK_AGAIN: Duration = Duration::from_secs(10);
 /// Fewer bytes than this are no sign of progress.
 const HEARD_BYTES_MIN: u64 = 16 << 10;
 
@@ -49,6 +52,7 @@ pub(crate) async fn fetch(hub: &Arc<Hub>, receive: Arc<Receive>) -> Result<(), F
         answers: HashMap::new(),
         replies,
         written_since_checkpoint: 0,
+        ask_again: None,
     };
     let mut changes = hub.changes();
     let mut checkpoints = Checkpoints::new(&receive);
@@ -76,6 +80,7 @@ pub(crate) async fn fetch(hub: &Arc<Hub>, receive: Arc<Receive>) -> Result<(), F
                 }
             }
             () = fetcher.alarm() => fetcher.wake(),
+            () = until(fetcher.ask_again) => fetcher.ask_again_for_all(),
             recorded = checkpoints.next(fetcher.written_since_checkpoint, hub.has_listeners()) => match recorded {
                 None => {
                     fetcher.written_since_checkpoint = 0;
@@ -100,6 +105,13 @@ pub(crate) async fn fetch(hub: &Arc<Hub>, receive: Arc<Receive>) -> Result<(), F
     ended.and(recorded.map_err(FetchError::from))
 }
 
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// The fetch machine and what it is fed from.
 struct Fetcher {
     hub: Arc<Hub>,
@@ -111,6 +123,8 @@ struct Fetcher {
     answers: HashMap<(PeerKey, RequestId), Answer>,
     replies: RunReplies,
     written_since_checkpoint: u64,
+    /// When to ask again for what nobody had.
+    ask_again: Option<Instant>,
 }
 
 struct Known {
@@ -273,9 +287,17 @@ impl Fetcher {
     }
 
     async fn alarm(&self) {
-        match self.machine.next_timeout() {
-            Some(at) => sleep_until(Instant::from_std(at)).await,
-            None => std::future::pending().await,
+        until(self.machine.next_timeout().map(Instant::from_std)).await;
+    }
+
+    /// Takes every source at its word once more.
+    fn ask_again_for_all(&mut self) {
+        self.ask_again = None;
+        let offers: Vec<_> = (self.sessions.iter())
+            .map(|(peer, known)| (*peer, known.session.offered()))
+            .collect();
+        for (peer, offered) in offers {
+            self.handle(Input::PeerOffers { peer, offered });
         }
     }
 
@@ -337,6 +359,7 @@ impl Fetcher {
                 Output::State(State::Fetching) => self.hub.tell(FetchEvent::Fetching),
                 Output::State(State::Waiting(what)) => {
                     if let Waiting::Offer { bytes } = what {
+                        self.ask_again = Some(Instant::now() + ASK_AGAIN);
                         let why = format!("no source has the last {} (any more)", Size(bytes));
                         self.hub.failed(why);
                     }

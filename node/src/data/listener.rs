@@ -3,7 +3,7 @@
 //! Owns: sockets, the bound on strangers and on peers, the life of each connection.
 //! Refuses: what a peer is answered (`serve`).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,6 +31,9 @@ use super::{Admission, Endpoint, greeting};
 const GOODBYE: Duration = Duration::from_secs(2);
 /// After an error of `accept` (no more descriptors, say).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Peers that are remembered after they have left.
+const DEPARTED_MAX: usize = 256;
 
 /// How others are let in.
 #[derive(Debug, Clone)]
@@ -89,6 +92,7 @@ struct Desk {
     strangers: Strangers,
     peers_max: usize,
     visitors: Mutex<Visitors>,
+    departed: Mutex<VecDeque<ConnectedPeer>>,
     stopping: CancellationToken,
     tasks: TaskTracker,
 }
@@ -117,6 +121,7 @@ impl Listener {
             strangers: Strangers::new(config.strangers_max, config.strangers_per_address_max),
             peers_max: config.peers_max,
             visitors: Mutex::default(),
+            departed: Mutex::default(),
             stopping: stopping.clone(),
             tasks: TaskTracker::new(),
         });
@@ -146,15 +151,12 @@ impl Listener {
     /// Who is connected and let in.
     pub fn peers(&self) -> Vec<ConnectedPeer> {
         let admitted = self.desk.admitted();
-        let describe = |visitor: &Arc<Visitor>| ConnectedPeer {
-            peer: visitor.peer(),
-            address: visitor.address,
-            agent: visitor.agent().to_owned(),
-            since: visitor.since,
-            wire_in: visitor.traffic.received(),
-            wire_out: visitor.traffic.sent(),
-        };
-        admitted.iter().map(describe).collect()
+        admitted.iter().map(|visitor| describe(visitor)).collect()
+    }
+
+    /// Who was, and has left since this was last asked, up to the latest few.
+    pub fn take_departed(&self) -> Vec<ConnectedPeer> {
+        self.desk.departed().drain(..).collect()
     }
 
     /// Says that more (or less) of a snapshot is offered than before, so that peers that
@@ -179,7 +181,22 @@ impl Listener {
     }
 }
 
+fn describe(visitor: &Visitor) -> ConnectedPeer {
+    ConnectedPeer {
+        peer: visitor.peer(),
+        address: visitor.address,
+        agent: visitor.agent().to_owned(),
+        since: visitor.since,
+        wire_in: visitor.traffic.received(),
+        wire_out: visitor.traffic.sent(),
+    }
+}
+
 impl Desk {
+    fn departed(&self) -> std::sync::MutexGuard<'_, VecDeque<ConnectedPeer>> {
+        self.departed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn visitors(&self) -> std::sync::MutexGuard<'_, Visitors> {
         self.visitors.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -214,7 +231,14 @@ struct Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        self.desk.visitors().by_number.remove(&self.number);
+        let Some(visitor) = self.desk.visitors().by_number.remove(&self.number) else {
+            return;
+        };
+        let mut departed = self.desk.departed();
+        if departed.len() >= DEPARTED_MAX {
+            departed.pop_front();
+        }
+        departed.push_back(describe(&visitor));
     }
 }
 

@@ -71,6 +71,11 @@ impl Node {
             mode: files.mode,
             kept: files.kept,
         };
+        // Copies of the same bytes that come at once would be kept twice.
+        let _turn = match files.mode {
+            AddMode::Keep => Some(self.copying().lock().await),
+            AddMode::InPlace => None,
+        };
         let node = self.clone();
         let (added, losses) = blocking(move || {
             let added = store.add(&request, &relay)?;

@@ -1,6 +1,8 @@
 //! `cat`: the bytes of one file, from any offset, without getting the rest.
 
 use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::Stream;
@@ -11,6 +13,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::source::Source;
 use crate::api::{ApiError, CatRequest, ErrorKind, Progress};
+use crate::data::SwarmOptions;
 use crate::node::{Node, blocking};
 use crate::resolve::subject;
 
@@ -53,6 +56,7 @@ impl Node {
             Ok::<_, ApiError>((source, positions))
         })
         .await?;
+        let (node, timeout_s) = (self.clone(), request.timeout_s);
         let (sender, bytes) = mpsc::channel(AHEAD);
         let (_progress, watched) = tokio::sync::watch::channel(Progress::default());
         let listed = self
@@ -63,8 +67,13 @@ impl Node {
             let last = match &source.swarm {
                 Some(_) => relay(&source, positions, &sender).await,
                 None => {
-                    let sender = sender.clone();
-                    blocking(move || read(&source, positions, &sender, &cancelled)).await
+                    let read = Reading {
+                        source,
+                        positions,
+                        sender: sender.clone(),
+                        cancelled,
+                    };
+                    node.read_or_ask(read, timeout_s).await
                 }
             };
             if let Err(error) = last {
@@ -76,6 +85,34 @@ impl Node {
             bytes,
             _cancel: cancel,
         })
+    }
+}
+
+/// What is read from this disk, and where to.
+struct Reading {
+    source: Source,
+    positions: Range<u64>,
+    sender: mpsc::Sender<Result<Bytes, ApiError>>,
+    cancelled: CancellationToken,
+}
+
+impl Node {
+    /// Reads from this disk; what is not here any more comes from those it came from.
+    async fn read_or_ask(&self, read: Reading, timeout_s: Option<u64>) -> Result<(), ApiError> {
+        let (mut source, positions) = (read.source.clone(), read.positions.clone());
+        let (sender, cancelled) = (read.sender.clone(), read.cancelled.clone());
+        let Some(missing) = blocking(move || read.run()).await? else {
+            return Ok(());
+        };
+        let Some(ticket) = self.shares().used_ticket(&source.id) else {
+            return Err(blocking(move || Ok::<_, ApiError>(lost(&source))).await?);
+        };
+        let options = SwarmOptions {
+            timeout: timeout_s.map(Duration::from_secs),
+            cancelled,
+        };
+        source.swarm = Some(Arc::new(self.dial(&ticket, options, |_| {})?));
+        relay(&source, missing..positions.end, &sender).await
     }
 }
 
@@ -140,48 +177,49 @@ async fn relay(
 }
 
 /// Names the file whose bytes are not here any more.
-fn lost(source: &Source, error: ReadError) -> ApiError {
-    let is_missing = matches!(error, ReadError::Missing(_));
-    let error = ApiError::from(error);
-    match source.lone_entry() {
-        Ok(entry) if is_missing => {
-            let (path, id) = (entry.item.path, source.id.short());
-            let message = format!("bytes of `{path}` in {id} are not on this disk any more");
-            ApiError { message, ..error }
-        }
-        _ => error,
-    }
+fn lost(source: &Source) -> ApiError {
+    let id = source.id.short();
+    let message = match source.lone_entry() {
+        Ok(entry) => format!(
+            "bytes of `{}` in {id} are not on this disk any more",
+            entry.item.path
+        ),
+        Err(_) => format!("bytes of {id} are not on this disk any more"),
+    };
+    ApiError::new(ErrorKind::Integrity, message).hint("get it again with a ticket")
 }
 
-/// Reads from this disk, chunk by chunk, each verified.
-fn read(
-    source: &Source,
-    positions: Range<u64>,
-    sender: &mpsc::Sender<Result<Bytes, ApiError>>,
-    cancelled: &CancellationToken,
-) -> Result<(), ApiError> {
-    let mut cursor = SnapshotCursor::new(&source.snapshot);
-    cursor.seek(positions.start);
-    let mut buffer = Vec::new();
-    while let Some(step) = cursor.next(source)? {
-        let (position, chunk) = match step {
-            Step::Entry { position, .. } if position >= positions.end => break,
-            Step::Entry { .. } => continue,
-            Step::Chunk { position, .. } if position >= positions.end => break,
-            Step::Chunk {
-                position, chunk, ..
-            } => (position, chunk),
-        };
-        let read = source.store.read_chunk(&chunk.id, &mut buffer);
-        read.map_err(|error| lost(source, error))?;
-        let end = position + u64::from(chunk.length);
-        let from =
-            usize::try_from(positions.start.saturating_sub(position)).expect("within a chunk");
-        let to = usize::try_from(end.min(positions.end) - position).expect("within a chunk");
-        let piece = Bytes::copy_from_slice(&buffer[from.min(to)..to]);
-        if cancelled.is_cancelled() || sender.blocking_send(Ok(piece)).is_err() {
-            break;
+impl Reading {
+    /// Reads chunk by chunk, each verified. Gives the position of the first byte that is not
+    /// here any more, if it comes to one.
+    fn run(self) -> Result<Option<u64>, ApiError> {
+        let (source, positions) = (&self.source, &self.positions);
+        let mut cursor = SnapshotCursor::new(&source.snapshot);
+        cursor.seek(positions.start);
+        let mut buffer = Vec::new();
+        while let Some(step) = cursor.next(source)? {
+            let (position, chunk) = match step {
+                Step::Entry { position, .. } if position >= positions.end => break,
+                Step::Entry { .. } => continue,
+                Step::Chunk { position, .. } if position >= positions.end => break,
+                Step::Chunk {
+                    position, chunk, ..
+                } => (position, chunk),
+            };
+            match source.store.read_chunk(&chunk.id, &mut buffer) {
+                Ok(_) => {}
+                Err(ReadError::Missing(_)) => return Ok(Some(position.max(positions.start))),
+                Err(error) => return Err(error.into()),
+            }
+            let end = position + u64::from(chunk.length);
+            let from =
+                usize::try_from(positions.start.saturating_sub(position)).expect("within a chunk");
+            let to = usize::try_from(end.min(positions.end) - position).expect("within a chunk");
+            let piece = Bytes::copy_from_slice(&buffer[from.min(to)..to]);
+            if self.cancelled.is_cancelled() || self.sender.blocking_send(Ok(piece)).is_err() {
+                break;
+            }
         }
+        Ok(None)
     }
-    Ok(())
 }

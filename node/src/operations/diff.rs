@@ -1,6 +1,6 @@
 //! `diff`: how two artifacts differ, path by path. Pages that both have are not read.
 
-use shoal_protocol::id::PageId;
+use shoal_protocol::id::{PageId, SnapshotId};
 use shoal_protocol::manifest::{Entry, EntryKind};
 use shoal_protocol::paged_list::{self, PageSource};
 use shoal_store::ingest::AddMode;
@@ -14,20 +14,43 @@ use crate::api::{
 use crate::node::{Node, blocking};
 use crate::resolve::{Target, subject};
 
+/// How long to wait for lists from far away without progress.
+const PATIENCE_S: u64 = 60;
+
 impl Node {
     /// How two artifacts differ, path by path.
     pub fn diff(&self, request: DiffRequest) -> Events<Diffed, Difference> {
         let both = format!("{} {}", subject(&request.a), subject(&request.b));
         self.operation("diff", both, |node, reporter| async move {
-            let a = node.side(&request.a, &reporter).await?;
-            let b = node.side(&request.b, &reporter).await?;
-            reporter.progress(|p| p.phase = Phase::Planning);
-            blocking(move || compare(a, b, &reporter)).await
+            let mut made = Vec::new();
+            let a = node.side(&request.a, &reporter, &mut made).await;
+            let b = match a {
+                Ok(_) => node.side(&request.b, &reporter, &mut made).await.map(Some),
+                Err(_) => Ok(None),
+            };
+            let diffed = match (a, b) {
+                (Ok(a), Ok(Some(b))) => {
+                    reporter.progress(|p| p.phase = Phase::Planning);
+                    blocking(move || compare(a, b, &reporter)).await
+                }
+                (Err(error), _) | (_, Err(error)) => Err(error),
+                (Ok(_), Ok(None)) => unreachable!("b is looked up where a was found"),
+            };
+            for snapshot in made.into_iter().filter(|id| !node.shares().knows(id)) {
+                node.forget_unkept(snapshot).await?;
+            }
+            diffed
         })
     }
 
-    /// One side. A path is read where it is, as it is now.
-    async fn side(&self, what: &What, reporter: &Reporter<Difference>) -> Result<Source, ApiError> {
+    /// One side. A path is read where it is, as it is now; what is known of it afterwards and
+    /// was not before is added to `made`.
+    async fn side(
+        &self,
+        what: &What,
+        reporter: &Reporter<Difference>,
+        made: &mut Vec<SnapshotId>,
+    ) -> Result<Source, ApiError> {
         let (store, asked) = (self.store()?, what.clone());
         let view = store.view();
         let target = blocking(move || Target::of(&view, &asked)).await?;
@@ -39,7 +62,12 @@ impl Node {
                     mode: AddMode::InPlace,
                     kept: false,
                 };
+                let store = self.store()?;
+                let before = store.view();
                 let added = self.add_files(files, reporter).await?;
+                if before.snapshot(&added.snapshot)?.is_none() {
+                    made.push(added.snapshot);
+                }
                 What {
                     text: added.snapshot.to_string(),
                     cwd: what.cwd.clone(),
@@ -47,7 +75,8 @@ impl Node {
             }
             _ => what.clone(),
         };
-        self.source(&what, None, reporter.token(), |_| {}).await
+        self.source(&what, Some(PATIENCE_S), reporter.token(), |_| {})
+            .await
     }
 }
 

@@ -15,7 +15,12 @@ impl Node {
             let view = store.view();
             let histories = History::all(&view)?;
             let rows = view.snapshots()?;
-            let mut infos: Vec<_> = rows.iter().map(|row| info(row, &histories)).collect();
+            // A get that was refused leaves nothing to show.
+            let is_there = |row: &&SnapshotRow| {
+                row.kept || row.snapshot.bytes == 0 || row.held.bytes(row.snapshot.bytes) > 0
+            };
+            let there = rows.iter().filter(is_there);
+            let mut infos: Vec<_> = there.map(|row| info(row, &histories)).collect();
             infos.sort_by_key(|info| (std::cmp::Reverse(info.at_unix_s), info.snapshot));
             Ok::<_, ApiError>(infos)
         })

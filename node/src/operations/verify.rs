@@ -31,6 +31,14 @@ impl Node {
             };
             let is_well = |health: &&SnapshotHealth| health.is_whole() && health.bytes_away == 0;
             for health in report.snapshots.iter().filter(|health| !is_well(health)) {
+                if !health.kept && !health.is_whole() && !node.shares().knows(&health.snapshot) {
+                    node.forget_unkept(health.snapshot).await?;
+                    let id = health.snapshot.short();
+                    reporter.info(format!(
+                        "{id} is forgotten: its files have changed, and nobody keeps or shares it"
+                    ));
+                    continue;
+                }
                 let mended = match request.repair && !health.is_whole() {
                     true => node.repair(health, request.timeout_s, &reporter).await,
                     false => Ok(None),
@@ -53,6 +61,17 @@ impl Node {
             }
             Ok(verified)
         })
+    }
+
+    /// Forgets a snapshot that nobody asked to keep.
+    pub(super) async fn forget_unkept(&self, snapshot: SnapshotId) -> Result<(), ApiError> {
+        let store = self.store()?;
+        blocking(move || {
+            let batch = store.begin();
+            batch.forget_unkept_snapshot(&snapshot);
+            batch.commit(false)
+        })
+        .await
     }
 
     async fn check(

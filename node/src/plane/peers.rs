@@ -97,6 +97,17 @@ impl Peers {
         change(info);
     }
 
+    /// Takes note of guests that have left.
+    pub(super) fn remember(&self, departed: Vec<ConnectedPeer>) {
+        for guest in departed {
+            self.update(guest.peer, |info| {
+                info.address = Some(guest.address.to_string());
+                info.wire_in += guest.wire_in;
+                info.wire_out += guest.wire_out;
+            });
+        }
+    }
+
     /// Everybody, those who are connected first. `guests` are connected to us now.
     pub(super) fn list(&self, guests: Vec<ConnectedPeer>) -> Vec<PeerInfo> {
         for guest in &guests {

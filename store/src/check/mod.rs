@@ -218,26 +218,29 @@ impl Store {
     }
 
     /// Offers a chunk of a snapshot no longer, at its first place within `range`, because its
-    /// bytes turned out not to be here; a verification or another add offers what it finds
-    /// again. Gives that place, and whether it was offered; nothing if it is not in there.
+    /// bytes turned out to be gone; a verification or another add offers what it finds again.
+    /// One whose files are only away for now stays on offer. Gives that place, and whether it
+    /// was withdrawn; nothing if it is not in there.
     pub fn withdraw(
         &self,
         snapshot: &Snapshot,
         range: Range<u64>,
         lost: &ChunkId,
     ) -> Result<Option<(Range<u64>, bool)>, ReadError> {
-        let lost = chunks_of(self, snapshot, range)
+        let found = chunks_of(self, snapshot, range)
             .find(|found| found.as_ref().is_ok_and(|(_, chunk)| chunk.id == *lost))
             .transpose()?;
-        let Some((place, _)) = lost else {
+        let Some((place, _)) = found else {
             return Ok(None);
         };
+        let known = self.chunk(lost)?;
+        let is_away = known.is_some_and(|chunk| !chunk.extents.is_empty());
         let row = self.view().snapshot(&snapshot.id())?;
-        let Some(row) = row else {
+        let Some(row) = row.filter(|_| !is_away) else {
             return Ok(Some((place, false)));
         };
-        let lost = RangeSet::of(place.clone());
-        let offered = row.offered.without(&lost, row.snapshot.bytes);
+        let gone = RangeSet::of(place.clone());
+        let offered = row.offered.without(&gone, row.snapshot.bytes);
         let was_offered = offered != row.offered;
         if was_offered {
             let batch = self.begin();

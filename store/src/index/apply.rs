@@ -16,7 +16,8 @@ use super::open::Writing;
 use super::sorted::put_sorted;
 use super::sync::{Epochs, StoredState};
 use super::table::damaged;
-use super::{Changes, FileId, FileRow, FileState, PackSpot, compact, tables};
+use super::view::decode_row;
+use super::{Changes, FileId, FileRow, FileState, PackSpot, SnapshotRow, compact, tables};
 use crate::error::StoreError;
 
 type BytesTable<'t> = Table<'t, &'static [u8], &'static [u8]>;
@@ -44,6 +45,14 @@ impl Changes {
                 id.as_bytes(),
                 row.as_ref().map(codec::encode),
             )?;
+        }
+        for id in &self.unkept {
+            let row: Option<SnapshotRow> = (snapshots.get(id.as_bytes())?)
+                .map(|bytes| decode_row("snapshots", bytes.value()))
+                .transpose()?;
+            if row.is_some_and(|row| !row.kept) {
+                snapshots.remove(id.as_bytes())?;
+            }
         }
         let mut versions = transaction.open_table(tables::VERSIONS)?;
         for (id, bytes) in self.versions {

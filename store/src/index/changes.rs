@@ -20,6 +20,8 @@ pub(crate) struct Changes {
     pub(crate) files: Vec<FileRow>,
     pub(crate) forgotten_files: Vec<FileId>,
     pub(crate) snapshots: BTreeMap<SnapshotId, Option<SnapshotRow>>,
+    /// Snapshots that are forgotten unless they are kept by then.
+    pub(crate) unkept: Vec<SnapshotId>,
     pub(crate) versions: BTreeMap<VersionId, Option<Vec<u8>>>,
     pub(crate) heads: BTreeMap<String, Vec<VersionId>>,
     pub(crate) grants: BTreeMap<GrantId, Option<Vec<u8>>>,

@@ -52,7 +52,8 @@ impl<E: Into<StoreError>> From<E> for IndexError {
 
 /// The open index.
 pub(crate) struct Index {
-    database: Database,
+    /// There until this is dropped.
+    database: Option<Database>,
     names: Arc<Names>,
     next_file: AtomicU64,
     view: RwLock<Arc<View>>,
@@ -197,7 +198,7 @@ impl Index {
         let packs = view.packs()?.into_iter().collect();
         drop(reading);
         Ok(Self {
-            database,
+            database: Some(database),
             names,
             next_file: AtomicU64::new(next_file),
             view: RwLock::new(Arc::new(view)),
@@ -209,6 +210,10 @@ impl Index {
                 packs,
             }),
         })
+    }
+
+    fn database(&self) -> &Database {
+        self.database.as_ref().expect("there until it is dropped")
     }
 
     pub(crate) fn names(&self) -> &Names {
@@ -300,7 +305,7 @@ impl Index {
         note: &SyncNote,
         packs: BTreeMap<u32, u64>,
     ) -> Result<(Epochs, BTreeMap<u32, u64>, View), StoreError> {
-        let mut transaction = self.database.begin_write()?;
+        let mut transaction = self.database().begin_write()?;
         if durable {
             transaction.set_quick_repair(true);
         } else {
@@ -319,7 +324,7 @@ impl Index {
 
         self.names.saved(&names);
         let view = View::new(
-            &self.database.begin_read()?,
+            &self.database().begin_read()?,
             self.names.clone(),
             epochs.clone(),
         )?;
@@ -332,5 +337,19 @@ impl Index {
         meta.insert(MetaKey::NEXT_FILE, next_file.to_le_bytes().as_slice())?;
         meta.insert(MetaKey::EPOCHS, codec::encode(epochs).as_slice())?;
         Ok(())
+    }
+}
+
+impl Drop for Index {
+    fn drop(&mut self) {
+        let database = self.database.take();
+        // It is being given up: whoever opens it next is told.
+        let closed = intact("its end", || {
+            drop(database);
+            Ok(())
+        });
+        if let Err(error) = closed {
+            tracing::warn!(%error, "the index was not closed in good order");
+        }
     }
 }

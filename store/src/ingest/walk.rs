@@ -289,7 +289,8 @@ impl Walker<'_> {
         rules: Option<&Rules>,
     ) -> Option<LeftOutReason> {
         let is_dir = identity.kind == FileKind::Directory;
-        if is_dir && self.rules.home == Some((identity.device, identity.inode)) {
+        let is_home = self.rules.home == Some((identity.device, identity.inode));
+        if is_dir && (is_home || is_store(self.root, path)) {
             return Some(LeftOutReason::Shoal);
         }
         let text = name.to_string_lossy();
@@ -341,6 +342,15 @@ impl Walker<'_> {
         let text = text.map_err(|_| "the symlink's target is not UTF-8".to_owned())?;
         SymlinkTarget::new(text).map_err(|e| e.to_string())
     }
+}
+
+/// Whether a directory is a node's home: it has a secret key in it, which is nobody else's.
+fn is_store(root: &dyn Root, path: &Path) -> bool {
+    let has = |name: &str| {
+        root.stat(&path.join(name))
+            .is_ok_and(|found| found.is_some())
+    };
+    has("index.redb") && has("identity")
 }
 
 impl State {

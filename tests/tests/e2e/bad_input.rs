@@ -132,6 +132,25 @@ fn an_artifact_that_is_one_file_keeps_the_files_name() {
 }
 
 #[test]
+fn the_home_of_another_node_is_left_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("data");
+    std::fs::create_dir(&source).unwrap();
+    std::fs::write(source.join("x"), b"x").unwrap();
+    let other = source.join(".home");
+    let home = Home::new();
+    let path = source.to_str().unwrap();
+    home.run(&["--home", other.to_str().unwrap(), "add", path])
+        .ok();
+    for all in [&["add", path][..], &["add", "--all", path]] {
+        let added = home.run(all).ok();
+        assert!(added.stderr.contains(".home"), "{added:?}");
+        let listed = home.run(&["ls", "-R", added.stdout.trim()]).ok().stdout;
+        assert_eq!(listed, "x\n");
+    }
+}
+
+#[test]
 fn names_that_are_not_utf8_are_named() {
     use std::os::unix::ffi::OsStrExt;
     let dir = tempfile::tempdir().unwrap();

@@ -217,3 +217,61 @@ fn a_kept_version_can_be_got_back_after_its_place_was_updated() {
     bob.run(&["get", "lab/set@v1", back.to_str().unwrap()]).ok();
     assert_same_tree(&before, &back);
 }
+
+#[test]
+fn files_that_were_away_are_served_once_they_are_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let (alice, bob) = (Home::new(), Home::new());
+    let (source, elsewhere) = (dir.path().join("data"), dir.path().join("unmounted"));
+    let folder = Folder {
+        seed: 53,
+        files: 5,
+        bytes: 1 << 20,
+    };
+    folder.write(&source).unwrap();
+    let (ticket, _sharer) = alice.share(&source);
+    std::fs::rename(&source, &elsewhere).unwrap();
+    let copy = dir.path().join("copy");
+    let get = ["get", &ticket, copy.to_str().unwrap(), "--timeout", "2s"];
+    let refused = bob.run(&get);
+    assert_eq!(refused.code(), 5, "{refused:?}");
+    std::fs::rename(&elsewhere, &source).unwrap();
+    bob.run(&get).ok();
+    assert_same_tree(&source, &copy);
+}
+
+#[test]
+fn looking_at_differences_leaves_nothing_to_miss() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("data");
+    let folder = Folder {
+        seed: 54,
+        files: 5,
+        bytes: 1 << 20,
+    };
+    folder.write(&source).unwrap();
+    let home = Home::new();
+    home.run(&["add", source.to_str().unwrap(), "--name", "lab/set"])
+        .ok();
+    let file = source.join("class002/sample-000002.bin");
+    let before = std::fs::read(&file).unwrap();
+    harm(&file, "edited");
+    let differs = home.run(&["diff", "lab/set", source.to_str().unwrap()]);
+    assert_eq!(differs.code(), 3, "{differs:?}");
+    std::fs::write(&file, before).unwrap();
+    home.run(&["verify"]).ok();
+    assert_eq!(home.run(&["ls"]).ok().stdout.lines().count(), 1);
+}
+
+#[test]
+fn what_nobody_kept_is_forgotten_and_no_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("data");
+    std::fs::write(&source, b"as it was").unwrap();
+    let home = Home::new();
+    let (_ticket, sharer) = home.share(&source);
+    // The ticket is still good, so the bytes are missed.
+    sharer.kill();
+    std::fs::write(&source, b"as it is").unwrap();
+    assert_eq!(home.run(&["verify"]).code(), 6);
+}

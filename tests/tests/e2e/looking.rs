@@ -97,3 +97,22 @@ fn a_name_leads_to_its_versions() {
         .ok();
     assert_eq!(std::fs::read(copy.join("f")).unwrap(), b"one");
 }
+
+#[test]
+fn cat_asks_for_what_is_not_here_any_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("data.bin");
+    let bytes = data::bytes("asked again", 1 << 20);
+    std::fs::write(&source, &bytes).unwrap();
+    let (alice, bob) = (Home::new(), Home::new());
+    let (ticket, _sharer) = alice.share(&source);
+    let copy = dir.path().join("copy");
+    bob.run(&["get", &ticket, copy.to_str().unwrap()]).ok();
+    std::fs::remove_file(&copy).unwrap();
+    let shown = bob
+        .command(&["cat", &ticket, "--offset", "1000"])
+        .output()
+        .unwrap();
+    assert!(shown.status.success(), "{shown:?}");
+    assert!(shown.stdout == bytes[1000..]);
+}

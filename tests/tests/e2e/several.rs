@@ -84,3 +84,49 @@ fn a_daemon_serves_a_share_after_the_command_ended_and_after_a_restart() {
     got.ok();
     assert_same_tree(&source, &first);
 }
+
+#[test]
+fn a_share_whose_node_is_killed_does_not_end_as_if_all_were_well() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("data");
+    std::fs::write(&source, data::bytes("host", 1 << 20)).unwrap();
+    let home = Home::new();
+    let (_ticket, host) = home.share(&source);
+    let (_same, guest) = home.share(&source);
+    host.kill();
+    let ended = guest.wait();
+    assert_eq!(ended.code(), 130, "{ended:?}");
+    assert!(ended.stderr.contains("share it again"), "{ended:?}");
+}
+
+#[test]
+fn adds_at_once_keep_their_bytes_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("data");
+    let bytes = 8 << 20;
+    std::fs::write(&source, data::bytes("once", bytes)).unwrap();
+    let home = Home::new();
+    let adds: Vec<_> = (0..4)
+        .map(|_| home.start(&["add", source.to_str().unwrap()]))
+        .collect();
+    for add in adds {
+        add.wait().ok();
+    }
+    let kept = home.disk_bytes();
+    assert!(kept < 2 * bytes as u64, "{kept} bytes for {bytes}");
+}
+
+#[test]
+fn a_node_remembers_whom_it_served() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("data");
+    std::fs::write(&source, data::bytes("peers", 1 << 20)).unwrap();
+    let (alice, bob) = (Home::new(), Home::new());
+    let (ticket, _sharer) = alice.share(&source);
+    let copy = dir.path().join("copy");
+    bob.run(&["get", &ticket, copy.to_str().unwrap()]).ok();
+    let peers = alice.run(&["--json", "peers"]).ok().stdout;
+    let peer: serde_json::Value =
+        serde_json::from_str(peers.lines().next().expect("a peer")).unwrap();
+    assert!(peer["wire_out"].as_u64().unwrap() > 1 << 20, "{peer}");
+}
