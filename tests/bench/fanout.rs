@@ -31,7 +31,7 @@ struct Outcome {
 }
 
 /// Prints a table with a line for each room and contender.
-pub fn run(sets: &Sets, only: Option<usize>) -> io::Result<()> {
+pub fn run(sets: &Sets, only: Option<usize>, alone: bool) -> io::Result<()> {
     let source = sets.scratch.join("fanout.bin");
     std::fs::create_dir_all(&sets.scratch)?;
     std::fs::write(&source, data::bytes("fanout", BYTES as usize))?;
@@ -53,6 +53,9 @@ pub fn run(sets: &Sets, only: Option<usize>) -> io::Result<()> {
             );
         };
         line("shoal", shoal(sets, &source, receivers, mbit)?);
+        if alone {
+            continue;
+        }
         if installed("rsync") {
             line("rsync daemon", rsync(sets, &source, receivers, mbit)?);
         }

@@ -49,7 +49,7 @@ struct Args {
     /// Divides the size of every data set, for a quick look.
     #[arg(long, default_value_t = 1)]
     shrink: u64,
-    /// Leave out the slow versioning tools.
+    /// Leave out the slow versioning tools; in the fan-out, all other tools.
     #[arg(long)]
     quick: bool,
     /// Fan-out: only rooms with so many receivers.
@@ -62,7 +62,7 @@ fn main() -> std::io::Result<()> {
     std::fs::create_dir_all(&args.dir)?;
     let sets = sets::Sets::make(&args.dir.canonicalize()?, args.shrink)?;
     if args.what == What::Fanout {
-        return fanout::run(&sets, args.receivers);
+        return fanout::run(&sets, args.receivers, args.quick);
     }
     sets::touch_memory(0.7)?;
     let wants = |what| args.what == what || args.what == What::All;

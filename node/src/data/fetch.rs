@@ -45,6 +45,7 @@ pub(crate) async fn fetch(hub: &Arc<Hub>, receive: Arc<Receive>) -> Result<(), F
         hub: Arc::clone(hub),
         machine: Fetch::new(FetchConfig {
             seed: rand::random(),
+            me: Some(hub.endpoint.peer_key()),
             ..FetchConfig::default()
         }),
         sessions: HashMap::new(),
@@ -184,6 +185,7 @@ impl Fetcher {
         let peer = session.peer;
         let (distance, time) = (session.distance, session.round_trip);
         let heard_bytes = session.traffic.received();
+        let is_seed = offered.contains_range(0..session.snapshot.bytes);
         self.sessions.insert(
             peer,
             Known {
@@ -196,6 +198,7 @@ impl Fetcher {
             peer,
             distance,
             offered,
+            is_seed,
         });
         self.handle(Input::RoundTrip { peer, time });
     }

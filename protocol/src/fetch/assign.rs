@@ -8,13 +8,17 @@ use std::time::Instant;
 use super::events::Output;
 use super::machine::Fetch;
 use super::picker::{Pick, Picker};
+use super::requests::Request;
 use crate::peer::PeerKey;
 
 impl Fetch {
     /// Gives every peer with room something to do, one run at a time so that all get some.
     pub(super) fn assign(&mut self, now: Instant) {
         if std::mem::take(&mut self.offers_changed) {
-            self.ledger.count_all_offers();
+            self.ledger.count_all_offers(self.config.me);
+        }
+        if std::mem::take(&mut self.others_came) {
+            self.yield_turns();
         }
         let mut waiting = self.ledger.peers.by_preference();
         while !waiting.is_empty() {
@@ -23,8 +27,45 @@ impl Fetch {
                     self.ask(now, *key, pick);
                     true
                 }
-                None => false,
+                None => {
+                    self.note_spare_time(now, key);
+                    false
+                }
             });
+        }
+    }
+
+    /// Notes since when a peer could do more, if only it were this node's turn to ask.
+    fn note_spare_time(&mut self, now: Instant, key: &PeerKey) {
+        let Some(peer) = self.ledger.peers.at(key) else {
+            return;
+        };
+        let has_room = peer.has_room(now, &self.config, false);
+        let spare = has_room && self.picker(now).leaves_for_others(peer);
+        if let Some(peer) = self.ledger.peers.at_mut(key) {
+            match (has_room, spare) {
+                (true, true) => _ = peer.spare_since.get_or_insert(now),
+                (true, false) => peer.spare_since = None,
+                (false, _) => {}
+            }
+        }
+    }
+
+    /// Takes back what it is another's turn to ask for, now that there are others, as far as
+    /// nothing of it came.
+    pub(super) fn yield_turns(&mut self) {
+        let out_of_turn = |request: &Request| {
+            let wanted = self.ledger.runs.at(request.run)?;
+            let untouched = request.ranges.total_bytes() == wanted.run.bytes();
+            let is_seed = self.ledger.peers.at(&request.peer)?.is_seed;
+            (untouched && is_seed && wanted.turn > 0).then_some(())
+        };
+        let open = self.ledger.requests.iter();
+        let yielded: Vec<_> = open
+            .filter_map(|(id, request)| out_of_turn(request).map(|()| id))
+            .collect();
+        for id in yielded {
+            self.cancel(id);
         }
     }
 
@@ -56,6 +97,11 @@ impl Fetch {
 
     fn ask(&mut self, now: Instant, key: PeerKey, pick: Pick) {
         self.take_back(now, &pick);
+        if let Some(peer) = self.ledger.peers.at_mut(&key)
+            && !pick.out_of_turn
+        {
+            peer.spare_since = None;
+        }
         let (request, run) = self.ledger.open(now, key, &pick);
         self.outputs.push_back(Output::Request {
             peer: key,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::peer::PeerKey;
 use crate::wire::limits;
 
 /// What can be chosen about fetching.
@@ -23,12 +24,15 @@ pub struct FetchConfig {
     pub lookahead_runs: usize,
     /// Ties between equally rare runs are broken by this; give each node its own.
     pub seed: u64,
+    /// This node. Those who fetch the same share the runs out between them by their keys, so
+    /// that a source sends each of them something else.
+    pub me: Option<PeerKey>,
 }
 
 impl Default for FetchConfig {
     fn default() -> Self {
         Self {
-            window_bytes_initial: 16 << 20,
+            window_bytes_initial: 4 << 20,
             window_bytes_max: 32 << 20,
             window_slack: Duration::from_millis(250),
             stall: Duration::from_secs(3),
@@ -36,6 +40,7 @@ impl Default for FetchConfig {
             bad_chunks_max: 3,
             lookahead_runs: 256,
             seed: 0,
+            me: None,
         }
     }
 }

@@ -43,6 +43,8 @@ pub enum Input {
         distance: Distance,
         /// Which positions it offers.
         offered: RangeSet,
+        /// Whether that is all there is: it serves, and does not fetch itself.
+        is_seed: bool,
     },
     /// A peer's offer changed; this is all of it.
     PeerOffers {

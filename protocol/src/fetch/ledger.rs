@@ -102,16 +102,16 @@ impl Ledger {
     }
 
     /// Counts how many peers offer some of the run.
-    pub(super) fn count_offers(&mut self, start: u64) {
+    pub(super) fn count_offers(&mut self, start: u64, me: Option<PeerKey>) {
         if let Some(wanted) = self.runs.at_mut(start) {
-            wanted.count_offers(&self.peers);
+            wanted.count_offers(&self.peers, me);
         }
     }
 
     /// The same for all runs.
-    pub(super) fn count_all_offers(&mut self) {
+    pub(super) fn count_all_offers(&mut self, me: Option<PeerKey>) {
         for wanted in self.runs.iter_mut() {
-            wanted.count_offers(&self.peers);
+            wanted.count_offers(&self.peers, me);
         }
     }
 }

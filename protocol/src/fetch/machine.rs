@@ -11,6 +11,7 @@ use std::time::Instant;
 use super::config::FetchConfig;
 use super::events::{DropReason, Input, Output, State};
 use super::ledger::Ledger;
+use super::peers::Peer;
 use super::quarantine::Quarantine;
 use super::run::Run;
 use crate::peer::PeerKey;
@@ -28,9 +29,13 @@ pub struct Fetch {
     pub(super) urgent: Vec<Range<u64>>,
     pub(super) no_more_runs: bool,
     pub(super) offers_changed: bool,
+    /// Whether somebody joined since work was given out last.
+    pub(super) others_came: bool,
     pub(super) outputs: VecDeque<Output>,
     state: State,
     repeated_bytes: u64,
+    /// When something happened last.
+    now: Option<Instant>,
 }
 
 impl Fetch {
@@ -42,6 +47,8 @@ impl Fetch {
             urgent: Vec::new(),
             no_more_runs: false,
             offers_changed: false,
+            others_came: false,
+            now: None,
             outputs: VecDeque::new(),
             state: State::Idle,
             repeated_bytes: 0,
@@ -64,7 +71,8 @@ impl Fetch {
                 peer,
                 distance,
                 offered,
-            } => self.join(now, peer, distance, offered),
+                is_seed,
+            } => self.join(Peer::new(now, peer, distance, offered, is_seed)),
             Input::PeerOffers { peer, offered } => self.offer(peer, |now| *now = offered),
             Input::PeerOffersMore { peer, added } => {
                 self.offer(peer, |now| *now = now.union(&added));
@@ -90,6 +98,7 @@ impl Fetch {
             } => self.excuse(now, peer, request, retry),
             Input::Timeout => {}
         }
+        self.now = Some(now);
         self.notice_stalls(now);
         self.assign(now);
         self.say_state(now);
@@ -108,7 +117,8 @@ impl Fetch {
         let peers = &self.ledger.peers;
         let stalls = peers.iter().filter_map(|p| p.stalls_at(&self.config));
         let rests = peers.iter().filter_map(|peer| peer.rest_until);
-        stalls.chain(rests).min()
+        let turns = peers.iter().filter_map(|peer| peer.turn_ends(self.now?));
+        stalls.chain(rests).chain(turns).min()
     }
 
     /// Whether further runs are welcome.
@@ -134,7 +144,7 @@ impl Fetch {
         }
         self.no_more_runs = false;
         self.ledger.runs.insert(run, self.config.seed);
-        self.ledger.count_offers(run.start);
+        self.ledger.count_offers(run.start, self.config.me);
     }
 
     fn deliver(&mut self, now: Instant, key: PeerKey, range: Range<u64>) {

@@ -9,8 +9,9 @@
 //!
 //! How it decides, in one breath: a peer with room in its *window* (what it delivers in a
 //! round trip and a little more) is given the best run that it offers: one that a reader
-//! waits for, else the *rarest*, ties by the seed; in order of position while there is one
-//! peer only. A nearer peer that offers a run keeps it from farther ones unless it is
+//! waits for, else the *rarest*; of several such, one whose *turn* it is: those who fetch the
+//! same share the runs out between them; ties by the seed; in order of position while there is
+//! one peer only. A nearer peer that offers a run keeps it from farther ones unless it is
 //! slower. What is asked of a *stalled* peer may be given to another. At the end, when
 //! nothing is left to give, runs of slow peers are asked of faster ones too. A chunk that
 //! failed verification is never asked of the same peer again.

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::events::{Distance, DropReason, Output};
+use super::events::{DropReason, Output};
 use super::machine::Fetch;
 use super::peers::Peer;
 use crate::have::RangeSet;
@@ -12,13 +12,8 @@ use crate::peer::PeerKey;
 use crate::wire::RequestId;
 
 impl Fetch {
-    pub(super) fn join(
-        &mut self,
-        now: Instant,
-        key: PeerKey,
-        distance: Distance,
-        offered: RangeSet,
-    ) {
+    pub(super) fn join(&mut self, peer: Peer) {
+        let (key, distance) = (peer.key, peer.distance);
         self.leave(key);
         let refuse = |why| Output::Drop { peer: key, why };
         if self.quarantine.is_unwelcome(&key) {
@@ -32,10 +27,9 @@ impl Fetch {
             };
             self.drop_peer(worse, DropReason::TooMany);
         }
-        self.ledger
-            .peers
-            .insert(Peer::new(now, key, distance, offered));
+        self.ledger.peers.insert(peer);
         self.offers_changed = true;
+        self.others_came = true;
     }
 
     pub(super) fn offer(&mut self, key: PeerKey, change: impl FnOnce(&mut RangeSet)) {

@@ -14,11 +14,13 @@ use crate::peer::PeerKey;
 use crate::wire::limits::{BUSY_RETRY_MS_MAX, REQUESTS_OPEN_MAX, RUN_BYTES_MAX};
 
 /// So many requests are opened however small the window, so that the next answer begins
-/// when one ends.
+/// when one ends; one alone until it is known how fast the peer is.
 const REQUESTS_MIN: usize = 2;
 /// The most runs asked of a peer at once: the rest of what a connection may have open is for
 /// pages, and for answers whose end is still on its way.
 const REQUESTS_MAX: usize = REQUESTS_OPEN_MAX * 3 / 4;
+/// Whoever's turn it is not waits so long for each of those before it.
+const TURN: Duration = Duration::from_millis(500);
 /// A peer whose work was taken back is not asked again for so long.
 const REST_AFTER_STALL: Duration = Duration::from_secs(10);
 
@@ -28,6 +30,8 @@ pub(super) struct Peer {
     pub(super) key: PeerKey,
     pub(super) distance: Distance,
     pub(super) offered: RangeSet,
+    /// Whether it serves, and does not fetch itself.
+    pub(super) is_seed: bool,
     pub(super) pace: Pace,
     /// Requests that are open, and what is still expected from them.
     pub(super) requests: usize,
@@ -39,14 +43,23 @@ pub(super) struct Peer {
     /// When something came from it, or it was first asked after a pause.
     pub(super) heard: Instant,
     pub(super) stalled: bool,
+    /// Since when it could be asked for nothing but what is another node's turn to ask for.
+    pub(super) spare_since: Option<Instant>,
 }
 
 impl Peer {
-    pub(super) fn new(now: Instant, key: PeerKey, distance: Distance, offered: RangeSet) -> Self {
+    pub(super) fn new(
+        now: Instant,
+        key: PeerKey,
+        distance: Distance,
+        offered: RangeSet,
+        is_seed: bool,
+    ) -> Self {
         Self {
             key,
             distance,
             offered,
+            is_seed,
             pace: Pace::new(now),
             requests: 0,
             expected_bytes: 0,
@@ -54,6 +67,7 @@ impl Peer {
             rest_until: None,
             heard: now,
             stalled: false,
+            spare_since: None,
         }
     }
 
@@ -67,7 +81,11 @@ impl Peer {
         let more = u64::from(urgent);
         let window = self.pace.window(config) + more * RUN_BYTES_MAX;
         let requests_max = (self.requests_max + more as usize).min(REQUESTS_MAX);
-        let below = self.requests < REQUESTS_MIN || self.expected_bytes < window;
+        let least = match self.pace.rate() {
+            Some(_) => REQUESTS_MIN,
+            None => 1,
+        };
+        let below = self.requests < least || self.expected_bytes < window;
         self.is_live(now) && self.requests < requests_max && below
     }
 
@@ -108,6 +126,20 @@ impl Peer {
     pub(super) fn rest(&mut self, now: Instant) {
         self.stalled = false;
         self.rest_until = Some(now + REST_AFTER_STALL);
+    }
+
+    /// Whether this node may ask it for what `turn` others are to ask for before.
+    pub(super) fn may_be_asked_out_of_turn(&self, now: Instant, turn: usize) -> bool {
+        let turns = u32::try_from(turn).unwrap_or(u32::MAX);
+        let comes = |since: Instant| since + TURN.saturating_mul(turns);
+        turn == 0 || self.spare_since.is_some_and(|since| comes(since) <= now)
+    }
+
+    /// When somebody's turn is over, next after `now`.
+    pub(super) fn turn_ends(&self, now: Instant) -> Option<Instant> {
+        let since = self.spare_since?;
+        let turns = now.saturating_duration_since(since).as_millis() / TURN.as_millis();
+        Some(since + TURN.saturating_mul(u32::try_from(turns).unwrap_or(u32::MAX) + 1))
     }
 
     /// When its silence becomes a stall.

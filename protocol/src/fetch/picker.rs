@@ -38,6 +38,8 @@ pub(super) struct Pick {
     pub(super) run: u64,
     pub(super) ranges: RangeSet,
     pub(super) urgent: bool,
+    /// Whether it was another's turn.
+    pub(super) out_of_turn: bool,
 }
 
 impl Picker<'_> {
@@ -60,13 +62,29 @@ impl Picker<'_> {
             return self.runs.free().find_map(|wanted| self.offer(peer, wanted));
         }
         let mut runs: Vec<_> = self.runs.free().collect();
-        runs.sort_unstable_by_key(|wanted| (wanted.rarity, wanted.tie));
+        runs.retain(|wanted| !self.is_deferred(peer, wanted));
+        runs.sort_unstable_by_key(|wanted| (wanted.rarity, wanted.turn, wanted.tie));
         runs.into_iter().find_map(|wanted| self.offer(peer, wanted))
+    }
+
+    /// Whether a run is left for others to ask a seed for, from whom it can be had soon: else
+    /// the seed would send it to everybody.
+    fn is_deferred(&self, peer: &Peer, wanted: &WantedRun) -> bool {
+        peer.is_seed && !peer.may_be_asked_out_of_turn(self.now, wanted.turn)
+    }
+
+    /// Whether there is something that `peer` offers and that is left for others.
+    pub(super) fn leaves_for_others(&self, peer: &Peer) -> bool {
+        let mut deferred = (self.runs.free()).filter(|wanted| self.is_deferred(peer, wanted));
+        self.peers.len() > 1 && deferred.any(|wanted| self.offer(peer, wanted).is_some())
     }
 
     fn offer(&self, peer: &Peer, wanted: &WantedRun) -> Option<Pick> {
         let ranges = self.askable(peer, wanted);
-        (!ranges.is_empty()).then(|| pick(wanted.run.start, ranges, false))
+        (!ranges.is_empty()).then(|| Pick {
+            out_of_turn: peer.is_seed && wanted.turn > 0,
+            ..pick(wanted.run.start, ranges, false)
+        })
     }
 
     /// What of a run can be asked of `peer`: free, on offer, not found wrong before, and
@@ -156,5 +174,6 @@ fn pick(run: u64, ranges: RangeSet, urgent: bool) -> Pick {
         run,
         ranges,
         urgent,
+        out_of_turn: false,
     }
 }

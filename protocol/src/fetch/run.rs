@@ -9,7 +9,11 @@ use std::ops::Range;
 use super::peers::{Peer, Peers};
 use super::requests::{Request, Requests};
 use crate::have::RangeSet;
+use crate::peer::PeerKey;
 use crate::wire::RequestId;
+
+/// Runs are shared out by stretches of this length, wherever each node's own runs begin.
+const SHARE_BYTES: u64 = 4 << 20;
 
 /// The number of a run, chosen by whoever plans runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,14 +55,26 @@ pub(super) struct WantedRun {
     pub(super) requests: Vec<RequestId>,
     /// How many peers offer some of it.
     pub(super) rarity: usize,
+    /// How many others are to be given time before this node asks a seed for it: those of who
+    /// lack it too that come before, and at least one where some of it has arrived elsewhere.
+    pub(super) turn: usize,
     /// Breaks ties between equally rare runs.
     pub(super) tie: u64,
 }
 
 impl WantedRun {
-    pub(super) fn count_offers(&mut self, peers: &Peers) {
+    /// Looks at what peers offer of it. Everybody who lacks it comes to the same order of
+    /// turns (rendezvous hashing: Thaler and Ravishankar 1998).
+    pub(super) fn count_offers(&mut self, peers: &Peers, me: Option<PeerKey>) {
         let offers = |peer: &&Peer| peer.offered.within(self.run.range()).next().is_some();
         self.rarity = peers.iter().filter(offers).count();
+        let place = scatter(self.run.start / SHARE_BYTES);
+        let mine = me.map(|me| weight(&me, place));
+        let lacks = |peer: &&Peer| !peer.offered.contains_range(self.run.range());
+        let before = |peer: &&Peer| mine.is_some_and(|mine| weight(&peer.key, place) > mine);
+        let turn = peers.iter().filter(lacks).filter(before).count();
+        let spreads = peers.iter().filter(offers).any(|peer| !peer.is_seed);
+        self.turn = turn.max(usize::from(spreads && me.is_some()));
     }
 }
 
@@ -89,6 +105,7 @@ impl Runs {
             free: RangeSet::of(run.range()),
             requests: Vec::new(),
             rarity: 0,
+            turn: 0,
             tie: scatter(seed ^ scatter(run.id.0)),
         };
         self.by_start.insert(run.start, wanted);
@@ -162,6 +179,15 @@ impl Runs {
         }
         wanted.free = free;
     }
+}
+
+/// How strongly a peer is drawn to a place.
+fn weight(peer: &PeerKey, place: u64) -> u64 {
+    let (first, _) = peer
+        .as_bytes()
+        .split_first_chunk()
+        .expect("keys are longer");
+    scatter(u64::from_le_bytes(*first) ^ place)
 }
 
 /// Mixes a number so that neighbours end up far apart (splitmix64, Steele et al. 2014).

@@ -9,6 +9,8 @@ use crate::wire::limits::FRAME_PAYLOAD_BYTES_MAX;
 
 /// The rate is looked at no more often than this.
 const SAMPLE: Duration = Duration::from_millis(200);
+/// The first time, since little is asked for until then.
+const SAMPLE_FIRST: Duration = Duration::from_millis(20);
 /// How much a new sample counts against what was measured before.
 const SAMPLE_WEIGHT: f64 = 0.3;
 /// Until the round trip is measured.
@@ -50,7 +52,11 @@ impl Pace {
     pub(super) fn deliver(&mut self, now: Instant, bytes: u64) {
         self.bytes += bytes;
         let time = now.saturating_duration_since(self.since);
-        if time < SAMPLE {
+        let least = match self.rate {
+            Some(_) => SAMPLE,
+            None => SAMPLE_FIRST,
+        };
+        if time < least {
             return;
         }
         let sample = self.bytes as f64 / time.as_secs_f64();

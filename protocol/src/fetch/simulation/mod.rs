@@ -182,6 +182,7 @@ impl World {
                 peer: key(i),
                 distance: self.peers[i].distance,
                 offered: self.peers[i].offered.clone(),
+                is_seed: false,
             }),
             Event::Leave(i) => {
                 self.peers[i].gone = true;

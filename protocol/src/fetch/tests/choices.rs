@@ -9,7 +9,7 @@ fn a_lone_peer_is_asked_in_order_up_to_its_window() {
     assert_eq!(
         runs(&first),
         [0, 1, 2, 3],
-        "16 MiB before its rate is known"
+        "what the configuration says before its rate is known"
     );
     let next = asked(&rig.deliver(1, 0..RUN));
     assert_eq!(runs(&next), [4]);
@@ -61,6 +61,73 @@ fn two_nodes_break_ties_differently_and_each_can_be_replayed() {
     };
     assert_ne!(order(1), order(2));
     assert_eq!(order(3), order(3));
+}
+
+/// A node that fetches 48 runs beside others, from a seed that it has not met yet.
+fn one_of(fetchers: &[u8], me: u8) -> Rig {
+    let config = FetchConfig {
+        window_bytes_initial: 32 * RUN,
+        me: Some(key(me)),
+        seed: me.into(),
+        ..FetchConfig::default()
+    };
+    let mut rig = Rig::with(config, 48);
+    for other in fetchers.iter().filter(|other| **other != me) {
+        rig.join(*other, 0..0);
+    }
+    rig
+}
+
+#[test]
+fn those_who_lack_the_same_share_it_out_between_them() {
+    let fetchers = [3, 4, 5];
+    let asked_of_seed = |me: &u8| runs(&one_of(&fetchers, *me).join_seed(1, 48));
+    let mut all: Vec<u64> = fetchers.iter().flat_map(asked_of_seed).collect();
+    all.sort_unstable();
+    assert_eq!(all, (0..48).collect::<Vec<_>>(), "each run once");
+}
+
+#[test]
+fn whoever_has_nothing_else_to_do_takes_the_turns_of_others_after_a_while() {
+    let mut rig = one_of(&[3, 4], 3);
+    let mine = rig.join_seed(1, 48);
+    assert!(mine.len() < 48);
+    for asked in &mine {
+        let seed = asked.peer;
+        for range in asked.ranges.clone() {
+            rig.tell(Input::Delivered { peer: seed, range });
+        }
+        assert!(self::asked(&rig.end(asked, Outcome::Complete)).is_empty());
+    }
+    assert!(rig.fetch.next_timeout().is_some(), "it will wake by itself");
+    assert!(!asked(&rig.after(Duration::from_millis(500))).is_empty());
+}
+
+#[test]
+fn a_seed_is_asked_last_for_what_has_begun_to_spread() {
+    let mut rig = one_of(&[3, 4], 3);
+    let (peer, offered) = (key(4), RangeSet::of(0..1000));
+    rig.tell(Input::PeerOffers { peer, offered });
+    let mine = runs(&rig.join_seed(1, 48));
+    assert!(!mine.contains(&0), "{mine:?}");
+}
+
+#[test]
+fn turns_are_yielded_when_others_come() {
+    let mut rig = one_of(&[], 3);
+    let before = rig.join_seed(1, 48);
+    let outputs = rig.join_at(4, Distance::Lan, RangeSet::new());
+    let is_cancel = |output: &&Output| matches!(output, Output::Cancel { .. });
+    let yielded = outputs.iter().filter(is_cancel).count();
+    assert!(yielded > 0 && yielded < before.len(), "{yielded}");
+}
+
+#[test]
+fn a_peer_is_asked_for_little_until_it_is_known() {
+    let mut rig = Rig::with(FetchConfig::default(), 20);
+    assert_eq!(runs(&rig.join(1, 0..20 * RUN)), [0]);
+    rig.now += Duration::from_millis(20);
+    assert_eq!(runs(&asked(&rig.deliver(1, 0..RUN))).len(), 8);
 }
 
 #[test]

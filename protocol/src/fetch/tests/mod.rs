@@ -44,9 +44,13 @@ fn run(number: u64) -> Run {
 }
 
 impl Rig {
-    /// A machine that wants so many runs.
+    /// A machine that wants so many runs, and asks whom it does not know for four at once.
     fn new(runs: u64) -> Self {
-        Self::with(FetchConfig::default(), runs)
+        let config = FetchConfig {
+            window_bytes_initial: 4 * RUN,
+            ..FetchConfig::default()
+        };
+        Self::with(config, runs)
     }
 
     fn with(config: FetchConfig, runs: u64) -> Self {
@@ -76,7 +80,18 @@ impl Rig {
             peer,
             distance,
             offered,
+            is_seed: false,
         })
+    }
+
+    /// One that has everything and fetches nothing.
+    fn join_seed(&mut self, peer: u8, runs: u64) -> Vec<Asked> {
+        asked(&self.tell(Input::PeerJoined {
+            peer: key(peer),
+            distance: Distance::Lan,
+            offered: RangeSet::of(0..runs * RUN),
+            is_seed: true,
+        }))
     }
 
     fn join(&mut self, peer: u8, offered: Range<u64>) -> Vec<Asked> {
