@@ -80,7 +80,8 @@ impl Fetch {
         if !peer.has_room(now, &self.config, false) {
             return None;
         }
-        let rescue = || self.no_more_runs.then(|| picker.rescue(peer)).flatten();
+        let is_end = || self.no_more_runs && !picker.is_anything_left();
+        let rescue = || is_end().then(|| picker.rescue(peer)).flatten();
         picker.best(peer).or_else(rescue)
     }
 

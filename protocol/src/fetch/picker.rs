@@ -114,6 +114,11 @@ impl Picker<'_> {
         }
     }
 
+    /// Whether something can be asked for, of anybody.
+    pub(super) fn is_anything_left(&self) -> bool {
+        self.runs.free().any(|wanted| wanted.rarity > 0)
+    }
+
     /// What to ask of `peer` although another was asked, because that one will take longer:
     /// the last request of whoever needs the most time.
     pub(super) fn rescue(&self, peer: &Peer) -> Option<Pick> {
