@@ -16,6 +16,11 @@ bench *ARGS:
     cargo build --release --workspace
     cargo run --release -p shoal-tests --bin bench -- {{ARGS}}
 
+# One source and many receivers in a lab of network namespaces; as root, with iproute2 and iperf3.
+fanout *ARGS:
+    cargo build --release --workspace
+    cargo run --release -p shoal-tests --bin bench -- fanout {{ARGS}}
+
 # The parts: chunking, paged list, codec, packs, index, link.
 bench-parts:
     cargo bench -p shoal-protocol -p shoal-store -p shoal-node
