@@ -136,8 +136,11 @@ impl From<TicketError> for ApiError {
             | TicketError::Tampered => ErrorKind::Usage,
         };
         let text = error.to_string();
-        match text.rsplit_once([':', '?']) {
-            Some((message, hint)) => Self::new(kind, message.trim()).hint(hint.trim()),
+        match text.rfind([':', '?']) {
+            Some(end) => {
+                let (message, hint) = text.split_at(end + 1);
+                Self::new(kind, message.trim_end_matches(':')).hint(hint.trim())
+            }
             None => Self::new(kind, text),
         }
     }

@@ -20,13 +20,16 @@ use tokio_util::task::TaskTracker;
 use crate::activities::Activities;
 use crate::api::{ApiError, ErrorKind, Events, Hello, Reporter, own_uid};
 use crate::config::Config;
-use crate::identity::Identity;
+use crate::identity::{IDENTITY_FILE, Identity};
 use crate::operations::get::Gets;
 use crate::plane::Plane;
 use crate::shares::Shares;
 
 /// How long operations may take to leave things in order when the node closes.
 const CLOSE_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// The index in a home, which a store has from its first opening on.
+const INDEX_FILE: &str = "index.redb";
 
 /// What can be chosen about a node.
 #[derive(Debug, Clone, Default)]
@@ -105,8 +108,17 @@ impl Node {
         let daemon = options.daemon;
         let (home, store, notice, identity, shares) = blocking(move || {
             make_home(&home)?;
-            let (store, notice) = open_or_rebuild(&home, store_options)?;
+            let had = |name: &str| home.join(name).exists();
+            let lost_identity = had(INDEX_FILE) && !had(IDENTITY_FILE);
+            let (store, mut notice) = open_or_rebuild(&home, store_options)?;
             let identity = Identity::load_or_create(&home)?;
+            if lost_identity {
+                notice.get_or_insert_with(|| {
+                    "this home had lost its identity: the node is a new one, and tickets that \
+                     the old one made lead to nobody"
+                        .to_owned()
+                });
+            }
             let shares = Shares::load(&store, identity.peer_key(), daemon)?;
             Ok::<_, ApiError>((home, store, notice, identity, shares))
         })

@@ -38,6 +38,10 @@ impl Target {
     /// Looks `what` up.
     pub(crate) fn of(view: &View, what: &What) -> Result<Self, ApiError> {
         let text = what.text.trim();
+        if text.is_empty() {
+            return Err(ApiError::new(ErrorKind::Usage, "nothing is named")
+                .hint("name a ticket, an id, a name or a path"));
+        }
         if is_meant_as_ticket(text) {
             return ticket(text);
         }

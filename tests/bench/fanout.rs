@@ -202,7 +202,7 @@ fn torrent(sets: &Sets, source: &Path, receivers: usize, mbit: u32) -> io::Resul
 }
 
 /// Bytes a second that TCP gets over one such link, by iperf3.
-fn goodput(mbit: u32) -> io::Result<f64> {
+pub fn goodput(mbit: u32) -> io::Result<f64> {
     let room = Room::new(1, mbit)?;
     let server = room
         .source

@@ -11,6 +11,7 @@ mod ingest;
 mod latency;
 mod report;
 mod sets;
+mod swarm;
 mod transfer;
 
 use std::path::PathBuf;
@@ -30,7 +31,9 @@ enum What {
     Latency,
     /// One source and many receivers on shaped links; needs root.
     Fanout,
-    /// Everything but the fan-out.
+    /// Several sources, and two sites with a slow link between them; needs root.
+    Swarm,
+    /// Everything that needs no root.
     All,
 }
 
@@ -63,6 +66,9 @@ fn main() -> std::io::Result<()> {
     let sets = sets::Sets::make(&args.dir.canonicalize()?, args.shrink)?;
     if args.what == What::Fanout {
         return fanout::run(&sets, args.receivers, args.quick);
+    }
+    if args.what == What::Swarm {
+        return swarm::run(&sets);
     }
     sets::touch_memory(0.7)?;
     let wants = |what| args.what == what || args.what == What::All;

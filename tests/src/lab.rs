@@ -34,6 +34,8 @@ pub struct Site {
 #[derive(Debug, Clone)]
 pub struct Host {
     namespace: String,
+    /// The other end of its link, at the bridge.
+    port: String,
     /// Its address.
     pub ip: Ipv4Addr,
 }
@@ -99,7 +101,25 @@ impl Lab {
         run(&namespace, &format!("ip addr add {ip}/16 dev eth0"));
         run(&namespace, "ip link set eth0 up");
         shape(&namespace, "eth0", mbit);
-        Host { namespace, ip }
+        Host {
+            namespace,
+            port: format!("p{number}"),
+            ip,
+        }
+    }
+
+    /// Gives a host's link another rate, each way.
+    ///
+    /// # Panics
+    /// If the kernel refuses it.
+    pub fn reshape(&self, host: &Host, mbit: u32) {
+        for (namespace, interface) in [
+            (&self.namespaces[0], host.port.as_str()),
+            (&host.namespace, "eth0"),
+        ] {
+            run(namespace, &format!("tc qdisc del dev {interface} root"));
+            shape(namespace, interface, mbit);
+        }
     }
 
     /// Joins two sites by a link of `mbit` each way; gives its name for

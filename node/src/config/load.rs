@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use toml::{Table, Value};
 
 use crate::api::{ApiError, ErrorKind};
-use crate::config::{ByteSize, Config, KEYS};
+use crate::config::{ByteSize, Config, KEYS, Span};
 
 /// Where the value of a key came from; later wins.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -211,6 +211,15 @@ where
         .collect()
 }
 
+/// A time that is not over at once.
+pub(super) fn some_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Span, D::Error> {
+    let span = Span::deserialize(deserializer)?;
+    if span.as_seconds() == 0 {
+        return Err(D::Error::custom("a ticket of no time is over at once"));
+    }
+    Ok(span)
+}
+
 /// A size from which packs are worth their files.
 pub(super) fn pack_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ByteSize, D::Error> {
     let size = ByteSize::deserialize(deserializer)?;
@@ -223,7 +232,6 @@ pub(super) fn pack_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<By
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Span;
 
     fn layers(
         file: &str,

@@ -54,7 +54,8 @@ config! {
     #[serde(deserialize_with = "load::list")]
     advertise: Vec<String> = Vec::new();
 
-    /// How long a ticket is good for when `share` does not say.
+    /// How long a ticket is good for when `share` does not say; not 0.
+    #[serde(deserialize_with = "load::some_time")]
     share_expires: Span = Span::hours(24);
 
     /// Memory for the index's cache. More helps stores of many millions of chunks.

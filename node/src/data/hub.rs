@@ -41,8 +41,10 @@ pub(crate) struct Table {
     pub(crate) sessions: HashMap<PeerKey, Arc<Session>>,
     /// Sources that are connected or will be tried again.
     pub(crate) trying: usize,
-    /// Who these are, and those who were given up for good.
-    pub(crate) known: HashSet<PeerKey>,
+    /// Who these are and were, and how often each was taken up.
+    pub(crate) known: HashMap<PeerKey, u32>,
+    /// Those whom others told of and who are connected or will be tried again.
+    pub(crate) connecting: HashSet<PeerKey>,
     /// Why the last source that is not was given up.
     pub(crate) given_up: Option<GivenUp>,
     pub(crate) last_failure: Option<String>,
@@ -81,7 +83,11 @@ impl Hub {
             leaving: options.cancelled.child_token(),
             table: Mutex::new(Table {
                 trying: access.sources.len(),
-                known: access.sources.iter().map(|source| source.peer).collect(),
+                known: access
+                    .sources
+                    .iter()
+                    .map(|source| (source.peer, u32::MAX))
+                    .collect(),
                 ..Table::default()
             }),
             changed: watch::Sender::new(0),

@@ -37,8 +37,11 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 /// may come before it serves: whoever begins to fetch is told on at once.
 const ATTEMPTS_MAX: u32 = 8;
 
-/// Sources that are remembered, those included that were given up.
-const KNOWN_MAX: usize = 1024;
+/// Sources that are remembered, those included that were given up: a source that invents
+/// others cannot have this node dial for ever.
+const KNOWN_MAX: usize = 256;
+/// Somebody who was given up is taken up again so often, if he is told of again.
+const TAKEN_UP_MAX: u32 = 3;
 
 /// A right to read a snapshot, the key that proves it, and whom to ask.
 #[derive(Clone)]
@@ -159,16 +162,27 @@ impl Swarm {
 fn meet(hub: &Arc<Hub>, neighbours: Vec<Neighbour>) {
     for neighbour in neighbours {
         let peer = neighbour.peer;
-        let mut is_welcome = peer != hub.endpoint.peer_key();
+        // A name would have to be asked for, wherever a source wants it to be.
+        let addresses = neighbour.addresses.into_vec().into_iter();
+        let addresses: Vec<_> = addresses.filter(|a| a.ip().is_some()).collect();
+        let mut is_welcome = peer != hub.endpoint.peer_key() && !addresses.is_empty();
         hub.change(|table| {
-            is_welcome &= table.trying < NEIGHBOURS_MAX && table.known.len() < KNOWN_MAX;
-            is_welcome = is_welcome && table.known.insert(peer);
-            table.trying += usize::from(is_welcome);
+            let is_room = table.known.len() < KNOWN_MAX || table.known.contains_key(&peer);
+            is_welcome &= table.trying < NEIGHBOURS_MAX && is_room;
+            if is_welcome {
+                let times = table.known.entry(peer).or_default();
+                is_welcome = *times < TAKEN_UP_MAX && !table.connecting.contains(&peer);
+                *times += u32::from(is_welcome);
+            }
+            if is_welcome {
+                table.connecting.insert(peer);
+                table.trying += 1;
+            }
         });
         if !is_welcome {
             continue;
         }
-        let addresses = List::new(neighbour.addresses.into_vec()).expect("few");
+        let addresses = List::new(addresses).expect("few");
         let source = Source { peer, addresses };
         let hub = Arc::clone(hub);
         tokio::spawn(async move { keep_connected(&hub, source, false).await });
@@ -197,7 +211,7 @@ async fn keep_connected(hub: &Arc<Hub>, source: Source, named: bool) {
             _ if !named && attempts >= ATTEMPTS_MAX => {
                 hub.change(|table| {
                     table.trying -= 1;
-                    table.known.remove(&peer);
+                    table.connecting.remove(&peer);
                 });
                 return;
             }
@@ -227,6 +241,7 @@ async fn keep_connected(hub: &Arc<Hub>, source: Source, named: bool) {
         hub.tell(FetchEvent::Dropped { peer, why });
         hub.change(|table| {
             table.trying -= 1;
+            table.connecting.remove(&peer);
             if named {
                 table.given_up = Some(error);
             }

@@ -10,7 +10,7 @@ use shoal_node::data::tls_stream::TlsStream;
 use shoal_node::data::{FetchError, FetchEvent, ListenerConfig, SwarmOptions};
 use shoal_node::identity::Identity;
 use shoal_protocol::access::presentation::Binding;
-use shoal_protocol::access::{Nonce, Presentation, Ticket};
+use shoal_protocol::access::{Address, Nonce, Presentation, Ticket};
 use shoal_protocol::bounded::List;
 use shoal_protocol::have::RangeSet;
 use shoal_protocol::id::{PageId, SnapshotId};
@@ -18,9 +18,10 @@ use shoal_protocol::manifest::{SnapshotCursor, Step};
 use shoal_protocol::paged_list::MemoryPages;
 use shoal_protocol::peer::PeerKey;
 use shoal_protocol::snapshot::Snapshot;
+use shoal_protocol::wire::limits::NEIGHBOURS_MAX;
 use shoal_protocol::wire::{
-    Admitted, Codec, Codecs, Features, Hello, Message, Outcome, PageCodec, PageHead, PageRequest,
-    Pages, Present, RefusedReason, RequestId, RunData, RunEnd, RunRequest,
+    Admitted, Codec, Codecs, Features, Hello, Message, Neighbour, Neighbours, Outcome, PageCodec,
+    PageHead, PageRequest, Pages, Present, RefusedReason, RequestId, RunData, RunEnd, RunRequest,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -285,6 +286,8 @@ enum Lie {
     UnknownKind,
     Compressed,
     NoPages,
+    /// It tells of neighbours that do not exist, all at this address.
+    Neighbours(SocketAddr),
 }
 
 /// What a lying server serves from.
@@ -348,6 +351,11 @@ impl Liar {
                         offers_all: true,
                     };
                     link.writer.send(admitted, &[]).await?;
+                    if let Lie::Neighbours(at) = self.lie {
+                        for _ in 0..50 {
+                            link.writer.send(self.invented(at), &[]).await?;
+                        }
+                    }
                 }
                 Message::PageRequest(asked) => self.send_pages(&mut link, &asked).await?,
                 Message::RunRequest(asked) => self.send_run(&mut link, &asked).await?,
@@ -385,6 +393,19 @@ impl Liar {
                 .await?;
         }
         Ok(())
+    }
+
+    /// Neighbours that nobody has ever seen, all at one address.
+    fn invented(&self, at: SocketAddr) -> Neighbours {
+        let address = Address::of_ip(at.ip(), at.port()).unwrap();
+        let invented = (0..NEIGHBOURS_MAX).map(|_| Neighbour {
+            peer: Identity::generate().peer_key(),
+            addresses: List::new(vec![address.clone()]).unwrap(),
+        });
+        Neighbours {
+            snapshot: self.snapshot.id(),
+            peers: List::new(invented.collect()).unwrap(),
+        }
     }
 
     fn page(&self, page: &PageId) -> Vec<u8> {
@@ -443,6 +464,14 @@ impl Liar {
 
 /// Gets a folder from a server that lies; gives how that ended and what was told.
 async fn get_from(lie: Lie) -> (Result<(), FetchError>, Vec<FetchEvent>, Node) {
+    get_from_within(lie, Duration::from_secs(20)).await
+}
+
+/// The same, for so long without progress.
+async fn get_from_within(
+    lie: Lie,
+    timeout: Duration,
+) -> (Result<(), FetchError>, Vec<FetchEvent>, Node) {
     let alice = Node::new();
     let source = alice.path("data");
     let files = [
@@ -469,7 +498,7 @@ async fn get_from(lie: Lie) -> (Result<(), FetchError>, Vec<FetchEvent>, Node) {
     let events = Arc::new(Mutex::new(Vec::new()));
     let log = Arc::clone(&events);
     let options = SwarmOptions {
-        timeout: Some(Duration::from_secs(20)),
+        timeout: Some(timeout),
         ..SwarmOptions::default()
     };
     let swarm = bob.swarm_with(&ticket, options, move |event| {
@@ -530,6 +559,29 @@ async fn lies_end_the_acquaintance() {
         );
         assert!(!holds_garbage(bob.dir.path()), "{lie:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_invents_others_has_few_dialled() {
+    let victim = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = victim.local_addr().unwrap();
+    let (dials, mut dialled) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        // Held open, so that none makes room for another.
+        while let Ok((stream, _)) = victim.accept().await {
+            if dials.send(stream).is_err() {
+                return;
+            }
+        }
+    });
+    let (ended, ..) = get_from_within(Lie::Neighbours(at), Duration::from_secs(1)).await;
+    assert!(ended.is_err(), "it has no bytes");
+    let mut held = vec![soon(dialled.recv()).await.unwrap()];
+    while let Ok(stream) = dialled.try_recv() {
+        held.push(stream);
+    }
+    // 1,600 were named.
+    assert!(held.len() < 8 * NEIGHBOURS_MAX, "{} dials", held.len());
 }
 
 #[tokio::test(flavor = "multi_thread")]
