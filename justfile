@@ -21,6 +21,11 @@ fanout *ARGS:
     cargo build --release --workspace
     cargo run --release -p shoal-tests --bin bench -- fanout {{ARGS}}
 
+# Several sources, and two sites with a slow link between them; as root, like `fanout`.
+swarm *ARGS:
+    cargo build --release --workspace
+    cargo run --release -p shoal-tests --bin bench -- swarm {{ARGS}}
+
 # The parts: chunking, paged list, codec, packs, index, link.
 bench-parts:
     cargo bench -p shoal-protocol -p shoal-store -p shoal-node

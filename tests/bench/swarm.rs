@@ -65,11 +65,13 @@ fn several_sources(sets: &Sets, source: &Path) -> io::Result<()> {
             dir.join(format!("home{number}")),
             dir.join(format!("copy{number}")),
         );
-        let status = get(host, &home, &ticket, &copy).status()?;
-        if !status.success() {
-            return Err(io::Error::other("a source could not get it"));
-        }
-        let (with_it, server) = share_on(host, &home, &copy)?;
+        let got = (get(host, &home, &ticket, &copy).arg("--json"))
+            .stdout(Stdio::piped())
+            .output()?;
+        let got: serde_json::Value = serde_json::from_slice(&got.stdout)?;
+        // By its id: a path would be shared by a ticket of that node's own.
+        let id = got["snapshot"].as_str().unwrap_or_default();
+        let (with_it, server) = share_on(host, &home, Path::new(id))?;
         ticket = with_it;
         servers.push(server);
     }
