@@ -59,7 +59,8 @@ async fn several_get_the_same_at_once() {
         bob.get(&ticket, &dest).await.unwrap();
         assert!(std::fs::read(&dest).unwrap() == bytes);
     };
-    soon(async { tokio::join!(get(), get(), get(), get()) }).await;
+    let all = async { tokio::join!(get(), get(), get(), get()) };
+    soon(Box::pin(all)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
