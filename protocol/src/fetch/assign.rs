@@ -42,12 +42,8 @@ impl Fetch {
         };
         let has_room = peer.has_room(now, &self.config, false);
         let spare = has_room && self.picker(now).leaves_for_others(peer);
-        if let Some(peer) = self.ledger.peers.at_mut(key) {
-            match (has_room, spare) {
-                (true, true) => _ = peer.spare_since.get_or_insert(now),
-                (true, false) => peer.spare_since = None,
-                (false, _) => {}
-            }
+        if let Some(peer) = self.ledger.peers.at_mut(key).filter(|_| spare) {
+            peer.note_spare_time(now);
         }
     }
 
@@ -98,11 +94,6 @@ impl Fetch {
 
     fn ask(&mut self, now: Instant, key: PeerKey, pick: Pick) {
         self.take_back(now, &pick);
-        if let Some(peer) = self.ledger.peers.at_mut(&key)
-            && !pick.out_of_turn
-        {
-            peer.spare_since = None;
-        }
         let (request, run) = self.ledger.open(now, key, &pick);
         self.outputs.push_back(Output::Request {
             peer: key,

@@ -21,6 +21,11 @@ const REQUESTS_MIN: usize = 2;
 const REQUESTS_MAX: usize = REQUESTS_OPEN_MAX * 3 / 4;
 /// Whoever's turn it is not waits so long for each of those before it.
 const TURN: Duration = Duration::from_millis(500);
+/// Nobody waits for more turns than this.
+const TURNS_MAX: u32 = 8;
+/// Whoever has waited takes the turns of others for so long: one of them may fetch slowly, or
+/// not at all, and is not to be waited for at every run.
+const TURNS_TAKEN: Duration = Duration::from_secs(10);
 /// A peer whose work was taken back is not asked again for so long.
 const REST_AFTER_STALL: Duration = Duration::from_secs(10);
 
@@ -43,7 +48,7 @@ pub(super) struct Peer {
     /// When something came from it, or it was first asked after a pause.
     pub(super) heard: Instant,
     pub(super) stalled: bool,
-    /// Since when it could be asked for nothing but what is another node's turn to ask for.
+    /// When it could be asked for nothing but what is another node's turn to ask for.
     pub(super) spare_since: Option<Instant>,
 }
 
@@ -128,11 +133,19 @@ impl Peer {
         self.rest_until = Some(now + REST_AFTER_STALL);
     }
 
+    /// It could be asked for nothing but what is another node's turn to ask for.
+    pub(super) fn note_spare_time(&mut self, now: Instant) {
+        let is_over = |since: &Instant| *since + TURNS_TAKEN <= now;
+        if self.spare_since.as_ref().is_none_or(is_over) {
+            self.spare_since = Some(now);
+        }
+    }
+
     /// Whether this node may ask it for what `turn` others are to ask for before.
     pub(super) fn may_be_asked_out_of_turn(&self, now: Instant, turn: usize) -> bool {
-        let turns = u32::try_from(turn).unwrap_or(u32::MAX);
-        let comes = |since: Instant| since + TURN.saturating_mul(turns);
-        turn == 0 || self.spare_since.is_some_and(|since| comes(since) <= now)
+        let turns = u32::try_from(turn).map_or(TURNS_MAX, |turn| turn.min(TURNS_MAX));
+        let may = |since: Instant| since + TURN * turns <= now && now < since + TURNS_TAKEN;
+        turn == 0 || self.spare_since.is_some_and(may)
     }
 
     /// When somebody's turn is over, next after `now`.

@@ -38,8 +38,6 @@ pub(super) struct Pick {
     pub(super) run: u64,
     pub(super) ranges: RangeSet,
     pub(super) urgent: bool,
-    /// Whether it was another's turn.
-    pub(super) out_of_turn: bool,
 }
 
 impl Picker<'_> {
@@ -81,10 +79,7 @@ impl Picker<'_> {
 
     fn offer(&self, peer: &Peer, wanted: &WantedRun) -> Option<Pick> {
         let ranges = self.askable(peer, wanted);
-        (!ranges.is_empty()).then(|| Pick {
-            out_of_turn: peer.is_seed && wanted.turn > 0,
-            ..pick(wanted.run.start, ranges, false)
-        })
+        (!ranges.is_empty()).then(|| pick(wanted.run.start, ranges, false))
     }
 
     /// What of a run can be asked of `peer`: free, on offer, not found wrong before, and
@@ -179,6 +174,5 @@ fn pick(run: u64, ranges: RangeSet, urgent: bool) -> Pick {
         run,
         ranges,
         urgent,
-        out_of_turn: false,
     }
 }

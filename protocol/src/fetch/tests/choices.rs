@@ -104,6 +104,26 @@ fn whoever_has_nothing_else_to_do_takes_the_turns_of_others_after_a_while() {
 }
 
 #[test]
+fn one_that_fetches_nothing_is_waited_for_only_once() {
+    let mut rig = one_of(&[3, 4], 3);
+    let mut open = rig.join_seed(1, 48);
+    let mut waits = 0;
+    while rig.fetch.state() != &State::Idle {
+        let Some(next) = open.pop() else {
+            open = asked(&rig.after(Duration::from_millis(500)));
+            waits += 1;
+            assert!(waits < 10, "it stands still");
+            continue;
+        };
+        for range in next.ranges.clone() {
+            open.extend(asked(&rig.deliver(1, range)));
+        }
+        open.extend(asked(&rig.end(&next, Outcome::Complete)));
+    }
+    assert_eq!(waits, 1);
+}
+
+#[test]
 fn a_seed_is_asked_last_for_what_has_begun_to_spread() {
     let mut rig = one_of(&[3, 4], 3);
     let (peer, offered) = (key(4), RangeSet::of(0..1000));
