@@ -1,8 +1,11 @@
 //! `diff`: how two artifacts differ, path by path. Pages that both have are not read.
 
+use std::collections::HashSet;
+
 use shoal_protocol::id::{PageId, SnapshotId};
 use shoal_protocol::manifest::{Entry, EntryKind};
 use shoal_protocol::paged_list::{self, PageSource};
+use shoal_store::index::SnapshotRow;
 use shoal_store::ingest::AddMode;
 
 use super::add::Files;
@@ -23,24 +26,25 @@ impl Node {
         let both = format!("{} {}", subject(&request.a), subject(&request.b));
         self.operation("diff", both, |node, reporter| async move {
             let mut made = Vec::new();
-            let a = node.side(&request.a, &reporter, &mut made).await;
-            let b = match a {
-                Ok(_) => node.side(&request.b, &reporter, &mut made).await.map(Some),
-                Err(_) => Ok(None),
-            };
-            let diffed = match (a, b) {
-                (Ok(a), Ok(Some(b))) => {
-                    reporter.progress(|p| p.phase = Phase::Planning);
-                    blocking(move || compare(a, b, &reporter)).await
-                }
-                (Err(error), _) | (_, Err(error)) => Err(error),
-                (Ok(_), Ok(None)) => unreachable!("b is looked up where a was found"),
-            };
+            let diffed = node.compared(&request, &reporter, &mut made).await;
             for snapshot in made.into_iter().filter(|id| !node.shares().knows(id)) {
                 node.forget_unkept(snapshot).await?;
             }
             diffed
         })
+    }
+
+    async fn compared(
+        &self,
+        request: &DiffRequest,
+        reporter: &Reporter<Difference>,
+        made: &mut Vec<SnapshotId>,
+    ) -> Result<Diffed, ApiError> {
+        let a = self.side(&request.a, reporter, made).await?;
+        let b = self.side(&request.b, reporter, made).await?;
+        reporter.progress(|p| p.phase = Phase::Planning);
+        let reporter = reporter.clone();
+        blocking(move || compare(a, b, &reporter)).await
     }
 
     /// One side. A path is read where it is, as it is now; what is known of it afterwards and
@@ -63,9 +67,10 @@ impl Node {
                     kept: false,
                 };
                 let store = self.store()?;
-                let before = store.view();
+                let known = blocking(move || store.view().snapshots()).await?;
+                let known: HashSet<_> = known.iter().map(SnapshotRow::id).collect();
                 let added = self.add_files(files, reporter).await?;
-                if before.snapshot(&added.snapshot)?.is_none() {
+                if !known.contains(&added.snapshot) {
                     made.push(added.snapshot);
                 }
                 What {

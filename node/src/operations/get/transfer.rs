@@ -153,8 +153,8 @@ impl Work<'_> {
         })
     }
 
-    /// Waits until no other get transfers this snapshot. One that wants a part of it does not
-    /// wait: that part may be the last of what the other brings.
+    /// Waits until no other get transfers this snapshot, as long as that one gets on. One that
+    /// wants a part of it does not wait: that part may be the last of what the other brings.
     async fn turn(&self) -> Result<Option<Turn>, ApiError> {
         let key = &self.plan.key;
         if key.inside.is_some() {
@@ -164,12 +164,23 @@ impl Work<'_> {
             let other = "another get of the same version".to_owned();
             self.transfer.progress(|p| p.waiting_for = Some(other));
         });
-        let turn = tokio::select! {
-            turn = turn => turn,
-            () = self.transfer.cancelled.cancelled() => return Err(ApiError::interrupted()),
+        let mut turn = std::pin::pin!(turn);
+        let mut held = None;
+        let turn = loop {
+            tokio::select! {
+                turn = &mut turn => break Some(turn),
+                () = self.transfer.cancelled.cancelled() => return Err(ApiError::interrupted()),
+                () = patience(self.plan.timeout) => {}
+            }
+            let row = self.row().await?;
+            let now = row.map(|row| row.held.bytes(row.snapshot.bytes));
+            if now == held {
+                break None;
+            }
+            held = now;
         };
         self.transfer.progress(|p| p.waiting_for = None);
-        Ok(Some(turn))
+        Ok(turn)
     }
 
     /// What is known of the snapshot here.
@@ -341,6 +352,14 @@ impl Work<'_> {
                 tracing::warn!(%error, "what was got is not synced to disk yet");
             }
         });
+    }
+}
+
+/// How long to wait without progress; for ever, if nothing.
+async fn patience(timeout: Option<Duration>) {
+    match timeout {
+        Some(timeout) => tokio::time::sleep(timeout).await,
+        None => std::future::pending().await,
     }
 }
 
