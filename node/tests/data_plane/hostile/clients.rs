@@ -1,0 +1,266 @@
+//! Clients that want more than they may have.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use shoal_node::data::ListenerConfig;
+use shoal_node::data::link::Link;
+use shoal_node::data::tls::TlsIdentity;
+use shoal_node::data::tls_stream::TlsStream;
+use shoal_node::identity::Identity;
+use shoal_protocol::access::presentation::Binding;
+use shoal_protocol::access::{Nonce, Presentation, Ticket};
+use shoal_protocol::bounded::List;
+use shoal_protocol::have::RangeSet;
+use shoal_protocol::id::SnapshotId;
+use shoal_protocol::peer::PeerKey;
+use shoal_protocol::snapshot::Snapshot;
+use shoal_protocol::wire::{
+    Codecs, Features, Hello, Message, Outcome, PageRequest, Pages, Present, RefusedReason,
+    RequestId, RunEnd, RunRequest,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::harness::{Node, noise, soon};
+
+/// A client that says what it likes.
+struct Client {
+    identity: Identity,
+    link: Link,
+    nonce: Nonce,
+}
+
+impl Client {
+    async fn connect(server: PeerKey, at: SocketAddr) -> Self {
+        Self::connect_as(Identity::generate(), server, at).await
+    }
+
+    async fn connect_as(identity: Identity, server: PeerKey, at: SocketAddr) -> Self {
+        let tls = TlsIdentity::new(&identity).unwrap();
+        let stream = TcpStream::connect(at).await.unwrap();
+        let stream = TlsStream::connect(stream, tls.client(server).unwrap());
+        let stream = stream.await.unwrap();
+        let mut link = Link::new(stream.peer(), stream);
+        let hello = Hello::new(Features::NONE, Nonce([1; 32]), "x", List::empty());
+        link.writer.send(hello, &[]).await.unwrap();
+        link.writer.flush().await.unwrap();
+        let Ok((Message::Hello(theirs), _)) = link.reader.message(|_| true).await else {
+            panic!("a hello")
+        };
+        Self {
+            identity,
+            link,
+            nonce: theirs.nonce,
+        }
+    }
+
+    fn presentation(&self, ticket: &Ticket) -> Presentation {
+        let binding = Binding {
+            client: self.identity.peer_key(),
+            server: self.link.peer,
+            nonce: self.nonce,
+        };
+        let holder = ticket.secret().unwrap().keypair();
+        Presentation::new(ticket.grant().clone(), &holder, &binding)
+    }
+
+    async fn say(&mut self, message: impl Into<Message>) {
+        self.link.writer.send(message, &[]).await.unwrap();
+        self.link.writer.flush().await.unwrap();
+    }
+
+    /// The next message; nothing once the server has hung up.
+    async fn hear(&mut self) -> Option<Message> {
+        let (message, length) = soon(self.link.reader.message(|_| true)).await.ok()?;
+        let mut payload = vec![0; length];
+        self.link.reader.payload(&mut payload).await.ok()?;
+        Some(message)
+    }
+
+    async fn enter(&mut self, ticket: &Ticket) {
+        let presentation = self.presentation(ticket);
+        self.say(Present { presentation }).await;
+        assert!(matches!(self.hear().await, Some(Message::Admitted(_))));
+    }
+
+    async fn ask(&mut self, request: u64, snapshot: SnapshotId, range: std::ops::Range<u64>) {
+        self.say(RunRequest {
+            request: RequestId(request),
+            snapshot,
+            ranges: RangeSet::of(range),
+            codecs: Codecs::RAW,
+            priority: 0,
+            bases: List::empty(),
+        })
+        .await;
+    }
+}
+
+/// A node that shares one file of noise.
+async fn sharer(length: usize) -> (Node, shoal_node::data::Listener, Ticket, Snapshot) {
+    let alice = Node::new();
+    let path = alice.path("data.bin");
+    std::fs::write(&path, noise(9, length)).unwrap();
+    let snapshot = alice.add(&path);
+    let listener = alice.listen().await;
+    let (ticket, _) = alice.ticket(snapshot, listener.addresses()[0]);
+    (alice, listener, ticket, snapshot)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_that_asks_is_hung_up_on_without_a_word() {
+    let (alice, listener, _, snapshot) = sharer(100_000).await;
+    let mut client = Client::connect(alice.identity.peer_key(), listener.addresses()[0]).await;
+    client.ask(1, snapshot.id(), 0..100_000).await;
+    assert_eq!(client.hear().await, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_presentation_that_was_overheard_is_worth_nothing() {
+    let (alice, listener, ticket, _) = sharer(100_000).await;
+    let (server, at) = (alice.identity.peer_key(), listener.addresses()[0]);
+    let identity = Identity::generate();
+    let first = Client::connect_as(identity.clone(), server, at).await;
+    let presentation = first.presentation(&ticket);
+    let mut second = Client::connect_as(identity, server, at).await;
+    second.say(Present { presentation }).await;
+    let Some(Message::Refused(refused)) = second.hear().await else {
+        panic!("refused")
+    };
+    assert_eq!(refused.reason, RefusedReason::NotPermitted);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn guessing_grants_ends_after_a_few() {
+    let (alice, listener, _, snapshot) = sharer(1_000).await;
+    let at = listener.addresses()[0];
+    let (unknown, _) = alice.unknown_ticket(snapshot.id(), at, None);
+    let mut client = Client::connect(alice.identity.peer_key(), at).await;
+    let mut refusals = 0;
+    while refusals < 10 {
+        let presentation = client.presentation(&unknown);
+        let sent = client.link.writer.send(Present { presentation }, &[]).await;
+        if sent.is_err() || client.link.writer.flush().await.is_err() {
+            break;
+        }
+        match client.hear().await {
+            Some(Message::Refused(_)) => refusals += 1,
+            _ => break,
+        }
+    }
+    assert!(refusals <= 3, "{refusals}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_right_to_one_snapshot_opens_no_other() {
+    let (alice, listener, ticket, snapshot) = sharer(2_000_000).await;
+    let secret = alice.path("secret.bin");
+    std::fs::write(&secret, noise(10, 2_000_000)).unwrap();
+    let secret = alice.add(&secret);
+    let mut client = Client::connect(alice.identity.peer_key(), listener.addresses()[0]).await;
+    client.enter(&ticket).await;
+
+    client.ask(1, secret.id(), 0..secret.bytes).await;
+    let held = client.hear().await;
+    let not_held = |request| {
+        let outcome = Outcome::NotHeld;
+        let request = RequestId(request);
+        Some(Message::from(RunEnd { request, outcome }))
+    };
+    assert_eq!(held, not_held(1));
+    client.ask(2, SnapshotId::of(b"nothing"), 0..10).await;
+    assert_eq!(client.hear().await, not_held(2), "the same as for nothing");
+
+    for (request, snapshot) in [(3, snapshot.id()), (4, secret.id())] {
+        let pages = List::new(vec![secret.manifest.unwrap()]).unwrap();
+        let request = RequestId(request);
+        client
+            .say(PageRequest {
+                request,
+                snapshot,
+                pages,
+            })
+            .await;
+        let none = Pages {
+            request,
+            last: true,
+            pages: List::empty(),
+        };
+        assert_eq!(client.hear().await, Some(none.into()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_across_chunk_boundaries_gets_nothing() {
+    let (alice, listener, ticket, snapshot) = sharer(2_000_000).await;
+    let mut client = Client::connect(alice.identity.peer_key(), listener.addresses()[0]).await;
+    client.enter(&ticket).await;
+    client.ask(1, snapshot.id(), 5..6).await;
+    let Some(Message::RunEnd(end)) = client.hear().await else {
+        panic!("an end")
+    };
+    assert_eq!(end.outcome, Outcome::NotHeld);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_requests_than_allowed_are_turned_down() {
+    let (alice, listener, ticket, snapshot) = sharer(20_000_000).await;
+    let mut client = Client::connect(alice.identity.peer_key(), listener.addresses()[0]).await;
+    client.enter(&ticket).await;
+    for request in 0..200 {
+        client.ask(request, snapshot.id(), 0..10_000_000).await;
+    }
+    let mut busy = 0;
+    while busy == 0 {
+        match client.hear().await {
+            Some(Message::Busy(_)) => busy += 1,
+            Some(_) => {}
+            None => panic!("hung up"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_idle_strangers_do_not_keep_an_honest_one_out() {
+    let alice = Node::new();
+    let path = alice.path("data.bin");
+    let bytes = noise(11, 5_000_000);
+    std::fs::write(&path, &bytes).unwrap();
+    let snapshot = alice.add(&path);
+    let listener = alice
+        .listen_as(ListenerConfig {
+            strangers_max: 64,
+            strangers_per_address_max: 64,
+            ..ListenerConfig::default()
+        })
+        .await;
+    let at = listener.addresses()[0];
+    let (ticket, _) = alice.ticket(snapshot, at);
+    let mut idle = Vec::new();
+    for _ in 0..1000 {
+        idle.push(TcpStream::connect(at).await.unwrap());
+    }
+    let bob = Node::new();
+    let dest = bob.path("got.bin");
+    soon(bob.get(&ticket, &dest)).await.unwrap();
+    assert!(std::fs::read(&dest).unwrap() == bytes);
+    // All but the youngest were hung up on.
+    for stream in &mut idle[..900] {
+        let ended = soon(stream.read(&mut [0; 1])).await;
+        assert!(matches!(ended, Ok(0) | Err(_)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stranger_that_says_nothing_is_left_after_five_seconds() {
+    let alice = Node::new();
+    let listener = alice.listen().await;
+    let mut stream = TcpStream::connect(listener.addresses()[0]).await.unwrap();
+    let began = tokio::time::Instant::now();
+    let mut heard = Vec::new();
+    // Reset or closed, with no byte said.
+    let _ = stream.read_to_end(&mut heard).await;
+    assert!(heard.is_empty());
+    assert_eq!(began.elapsed().as_secs(), 5);
+}

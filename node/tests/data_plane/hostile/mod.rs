@@ -1,0 +1,4 @@
+//! Nodes that want harm.
+
+mod clients;
+mod servers;
