@@ -7,24 +7,27 @@
 //! sees positions. A session waits for a free buffer before it reads on, so a slow disk
 //! slows the socket, and at most eight frames are between them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use shoal_protocol::fetch::{DropReason, Fetch, FetchConfig, Input, Output, Run, State, Waiting};
+use shoal_protocol::fetch::{
+    DropReason, Fetch, FetchConfig, Input, Output, Run, RunId, State, Waiting,
+};
 use shoal_protocol::have::RangeSet;
 use shoal_protocol::peer::PeerKey;
 use shoal_protocol::size::Size;
-use shoal_protocol::wire::{ByeReason, RequestId};
+use shoal_protocol::wire::{Base, ByeReason, Outcome, RequestId};
 use shoal_store::receive::{Receive, ReceiveError};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
+use super::bases::Bases;
 use super::checkpoints::Checkpoints;
 use super::disk_writers::{DiskWriters, Job, Verdict};
 use super::hub::Hub;
 use super::plan::{Need, Plan};
-use super::session::{RunReplies, RunReply, Session};
+use super::session::{RunReplies, RunReply, Session, Wish};
 use super::{FetchError, FetchEvent};
 
 /// What nobody has is asked for again after so long: a file may be back in its place.
@@ -51,6 +54,8 @@ pub(crate) async fn fetch(hub: &Arc<Hub>, receive: Arc<Receive>) -> Result<(), F
         sessions: HashMap::new(),
         runs: BTreeMap::new(),
         answers: HashMap::new(),
+        bases: Bases::default(),
+        spoilt: HashSet::new(),
         replies,
         written_since_checkpoint: 0,
         ask_again: None,
@@ -68,7 +73,10 @@ pub(crate) async fn fetch(hub: &Arc<Hub>, receive: Arc<Receive>) -> Result<(), F
                 }
             }
             need = plan.needs.recv(), if fetcher.machine.wants_runs() => match need {
-                Some(Ok(Need::Run(run))) => fetcher.want(run),
+                Some(Ok(Need::Run(run, likenesses))) => {
+                    fetcher.bases.add(likenesses);
+                    fetcher.want(run);
+                }
                 Some(Ok(Need::NoMore)) => fetcher.handle(Input::NoMoreRuns),
                 Some(Err(error)) => break Err(error),
                 None => break Ok(()),
@@ -122,6 +130,9 @@ struct Fetcher {
     runs: BTreeMap<u64, Run>,
     /// Answers with bytes that are being written.
     answers: HashMap<(PeerKey, RequestId), Answer>,
+    bases: Bases,
+    /// Answers of which something could not be turned back, through nobody's fault.
+    spoilt: HashSet<(PeerKey, RequestId)>,
     replies: RunReplies,
     written_since_checkpoint: u64,
     /// When to ask again for what nobody had.
@@ -211,13 +222,12 @@ impl Fetcher {
         writers: &DiskWriters,
     ) {
         let end = match reply {
-            RunReply::Data { position, bytes } => {
+            RunReply::Data(frame) => {
                 self.answers.entry((peer, request)).or_default().writing += 1;
                 return writers.write(Job {
                     peer,
                     request,
-                    position,
-                    bytes,
+                    frame,
                 });
             }
             RunReply::Ended(outcome) => Input::Ended {
@@ -236,8 +246,23 @@ impl Fetcher {
         match self.answers.get_mut(&(peer, request)) {
             // It must hear of the bytes before it hears that no more come.
             Some(answer) if answer.writing > 0 => answer.end = Some(end),
-            _ => self.handle(end),
+            _ => self.tell_end(end),
         }
+    }
+
+    /// Tells the machine of the end of an answer. What was spoilt here is asked for again, of
+    /// anybody.
+    fn tell_end(&mut self, mut end: Input) {
+        if let Input::Ended {
+            peer,
+            request,
+            outcome,
+        } = &mut end
+            && self.spoilt.remove(&(*peer, *request))
+        {
+            *outcome = Outcome::Cancelled;
+        }
+        self.handle(end);
     }
 
     fn take_verdict(&mut self, verdict: Verdict) -> Result<(), FetchError> {
@@ -254,6 +279,11 @@ impl Fetcher {
             self.hub.failed(why);
             self.handle(Input::BadChunk { peer, range });
         }
+        if verdict.lost_base {
+            tracing::debug!(%peer, "an earlier version is not here any more");
+            self.bases.give_up();
+            self.spoilt.insert((peer, request));
+        }
         if let Some(error) = verdict.out_of_step
             && self.is_wanted(&error)
         {
@@ -265,7 +295,7 @@ impl Fetcher {
                 && let Some(answer) = self.answers.remove(&(peer, request))
                 && let Some(end) = answer.end
             {
-                self.handle(end);
+                self.tell_end(end);
             }
         }
         verdict.failed.map_or(Ok(()), |error| Err(error.into()))
@@ -332,11 +362,15 @@ impl Fetcher {
                     request,
                     ranges,
                     urgent,
-                    ..
+                    run,
                 } => {
                     if let Some(known) = self.sessions.get(&peer) {
-                        let (priority, replies) = (u8::from(urgent), self.replies.clone());
-                        known.session.ask_run(request, ranges, priority, replies);
+                        let wish = Wish {
+                            priority: u8::from(urgent),
+                            bases: self.bases_of(run, &ranges),
+                        };
+                        let replies = self.replies.clone();
+                        known.session.ask_run(request, ranges, wish, replies);
                     }
                 }
                 Output::Cancel { peer, request } => {
@@ -356,7 +390,10 @@ impl Fetcher {
                     }
                 },
                 Output::RunDone(id) => {
-                    self.runs.retain(|_, run| run.id != id);
+                    if let Some(range) = self.run(id).map(Run::range) {
+                        self.runs.remove(&range.start);
+                        self.bases.forget(range);
+                    }
                     done = true;
                 }
                 Output::State(State::Fetching) => self.hub.tell(FetchEvent::Fetching),
@@ -372,6 +409,15 @@ impl Fetcher {
             }
         }
         done
+    }
+
+    fn run(&self, id: RunId) -> Option<&Run> {
+        self.runs.values().find(|run| run.id == id)
+    }
+
+    fn bases_of(&self, run: RunId, ranges: &RangeSet) -> Vec<Base> {
+        let run = self.run(run);
+        run.map_or_else(Vec::new, |run| self.bases.of(run.start, ranges))
     }
 
     /// Takes back what is still asked for.

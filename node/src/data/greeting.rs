@@ -8,7 +8,10 @@ use shoal_protocol::wire::{Features, Hello, Kind, Message};
 use super::link::{LinkError, LinkReader, LinkWriter};
 
 /// What this node can do beyond the obligatory.
-pub(crate) const FEATURES: Features = Features::HAVE_UPDATES.and(Features::NEIGHBOURS);
+pub(crate) const FEATURES: Features = Features::HAVE_UPDATES
+    .and(Features::NEIGHBOURS)
+    .and(Features::ZSTD)
+    .and(Features::ZSTD_WITH_BASE);
 
 /// A fresh nonce, for the other side to sign.
 pub(crate) fn nonce() -> Nonce {

@@ -45,6 +45,8 @@ pub(crate) struct Table {
     pub(crate) known: HashMap<PeerKey, u32>,
     /// Those whom others told of and who are connected or will be tried again.
     pub(crate) connecting: HashSet<PeerKey>,
+    /// Further rights, to versions that may serve as bases.
+    pub(crate) also: Vec<Access>,
     /// Why the last source that is not was given up.
     pub(crate) given_up: Option<GivenUp>,
     pub(crate) last_failure: Option<String>,
@@ -149,6 +151,11 @@ impl Hub {
         let mut changes = self.changed.subscribe();
         changes.mark_changed();
         changes
+    }
+
+    /// Whether there are rights to earlier versions that sources may be told of.
+    pub(crate) fn may_name_bases(&self) -> bool {
+        !self.table().also.is_empty()
     }
 
     /// Why no source is left, if none is.

@@ -4,18 +4,19 @@
 //! buffers. Pages are verified here, since they are small. Refuses: verifying chunks, which
 //! happens where they are written.
 
-use std::ops::Range;
 use std::sync::{Arc, PoisonError};
 
 use shoal_protocol::have::RangeSet;
 use shoal_protocol::id::{PageId, SnapshotId};
 use shoal_protocol::wire::{
-    ByeReason, Codec, Kind, Message, PageCodec, Pages, Pong, RequestId, RunData,
+    Admitted, ByeReason, Codec, Kind, Message, PageCodec, Pages, Pong, RequestId, RunData,
 };
 
 use super::buffers::BufferPool;
 use super::link::LinkReader;
-use super::session::{Open, RunReply, Session, SessionError, Told, farewell, refusal, retry_in};
+use super::session::{
+    Frame, Open, RunReply, Session, SessionError, Told, farewell, refusal, retry_in,
+};
 
 /// The half of a session that reads.
 pub(crate) struct Listening {
@@ -97,6 +98,10 @@ impl Listening {
                 (self.told)(Told::Neighbours(told.peers.into_vec()));
             }
             Message::Ping(ping) => self.session.outbox.mention(Pong { token: ping.token }),
+            Message::Admitted(admitted) => self.note_also(&admitted),
+            Message::Refused(refused) if self.session.also().contains_key(&refused.grant) => {
+                tracing::debug!(grant = %refused.grant, "no base from this source");
+            }
             Message::Refused(refused) => return Err(refusal(refused)),
             Message::Bye(bye) => return Err(farewell(&bye)),
             _ => {}
@@ -106,31 +111,50 @@ impl Listening {
 
     /// Takes bytes of a run, if they were asked for.
     async fn take_data(&mut self, data: &RunData, length: usize) -> Result<(), SessionError> {
-        if data.codec != Codec::Raw {
-            return Err(misbehaved("it compressed what was to come as it is"));
-        }
-        let range = data.range();
-        self.expect_range(data.request, &range)?;
+        self.expect(data)?;
         let mut bytes = self.buffers.take().await;
         bytes.vec_mut().resize(length, 0);
         self.reader.payload(&mut bytes).await?;
         let open = self.session.requests();
         if let Some(Open::Run { tag, replies, .. }) = open.get(&data.request) {
-            let position = data.position;
+            let frame = Frame { data: *data, bytes };
             // Nobody may be waiting any more.
-            let _ = replies.send((self.session.peer, *tag, RunReply::Data { position, bytes }));
+            let _ = replies.send((self.session.peer, *tag, RunReply::Data(frame)));
         }
         Ok(())
     }
 
-    fn expect_range(&self, request: RequestId, range: &Range<u64>) -> Result<(), SessionError> {
-        match self.session.requests().get_mut(&request) {
-            Some(Open::Run { left, .. }) if left.contains_range(range.clone()) => {
-                left.remove(range.clone());
-                Ok(())
-            }
-            _ => Err(misbehaved("it sent what was not asked for")),
+    /// Whether these positions were asked for, and may travel in this manner.
+    fn expect(&self, data: &RunData) -> Result<(), SessionError> {
+        let range = data.range();
+        let mut requests = self.session.requests();
+        let Some(Open::Run {
+            left,
+            codecs,
+            bases,
+            ..
+        }) = requests.get_mut(&data.request)
+        else {
+            return Err(misbehaved("it sent what was not asked for"));
+        };
+        if !left.contains_range(range.clone()) {
+            return Err(misbehaved("it sent what was not asked for"));
         }
+        let as_asked = codecs.allows(&data.codec)
+            && match data.codec {
+                Codec::Raw | Codec::Zstd => true,
+                Codec::ZstdWithBase {
+                    snapshot,
+                    start,
+                    end,
+                } => (bases.iter())
+                    .any(|base| (base.snapshot, base.start, base.end) == (snapshot, start, end)),
+            };
+        if !as_asked {
+            return Err(misbehaved("it compressed what was to come otherwise"));
+        }
+        left.remove(range);
+        Ok(())
     }
 
     async fn take_pages(&mut self, pages: &Pages, length: usize) -> Result<(), SessionError> {
@@ -165,6 +189,13 @@ impl Listening {
         let mut payload = vec![0; length];
         self.reader.payload(&mut payload).await?;
         RangeSet::from_bytes(&payload).map_err(|error| misbehaved(&error.to_string()))
+    }
+
+    /// Notes that a further grant is honoured.
+    fn note_also(&self, admitted: &Admitted) {
+        if let Some(snapshot) = self.session.also().get_mut(&admitted.grant) {
+            *snapshot = Some(admitted.snapshot.id());
+        }
     }
 
     fn offer(&self, snapshot: SnapshotId, change: impl FnOnce(&mut RangeSet)) {

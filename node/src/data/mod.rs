@@ -7,8 +7,10 @@
 
 pub mod admission;
 mod answer;
+mod bases;
 mod buffers;
 mod checkpoints;
+mod coding;
 mod crowd;
 mod dial;
 mod disk_writers;

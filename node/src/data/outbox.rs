@@ -3,6 +3,10 @@
 //! Owns: the order of what is sent: words before bulk, both queues short. Refuses: waiting
 //! in the word queue: a peer that makes us speak and does not listen is disconnected.
 
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use shoal_protocol::serve::Compression;
 use shoal_protocol::wire::{Bye, ByeReason, Message, Ping};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TryRecvError;
@@ -44,6 +48,7 @@ pub(crate) struct Outbox {
     words: mpsc::Sender<Message>,
     bulk: mpsc::Sender<(Message, Payload)>,
     closing: CancellationToken,
+    compression: Arc<Mutex<Compression>>,
 }
 
 /// The connection is over.
@@ -64,16 +69,23 @@ impl Outbox {
             words,
             bulk,
             closing: closing.clone(),
+            compression: Arc::default(),
         };
+        let compression = outbox.compression();
         let task = async move {
             let _over = closing.clone().drop_guard();
             let mut queues = Queues {
                 words: word_queue,
                 bulk: bulk_queue,
             };
-            run(writer, &mut queues, &closing).await
+            run(writer, &mut queues, &closing, &compression).await
         };
         (outbox, task)
+    }
+
+    /// What is known of how fast the connection takes bytes.
+    pub(crate) fn compression(&self) -> Arc<Mutex<Compression>> {
+        Arc::clone(&self.compression)
     }
 
     /// Queues a message without payload. A full queue closes the connection.
@@ -137,6 +149,7 @@ async fn run(
     mut writer: LinkWriter,
     queues: &mut Queues,
     closing: &CancellationToken,
+    compression: &Mutex<Compression>,
 ) -> Result<(), LinkError> {
     let mut pings = 0;
     loop {
@@ -159,10 +172,17 @@ async fn run(
             }
         };
         let last = matches!(message, Message::Bye(_));
+        let began = Instant::now();
         tokio::select! {
             sent = writer.send(message, payload.bytes()) => sent?,
             // A frame that was begun is not worth finishing; words are short.
             () = closing.cancelled(), if !matches!(payload, Payload::Empty) => return Ok(()),
+        }
+        if !queues.bulk.is_empty() {
+            // It was the link that was waited for.
+            (compression.lock())
+                .unwrap_or_else(PoisonError::into_inner)
+                .sent(payload.bytes().len(), began.elapsed());
         }
         if last {
             break;

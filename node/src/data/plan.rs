@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shoal_protocol::fetch::{Run, RunId};
-use shoal_store::receive::{Next, Receive};
+use shoal_store::receive::{Likeness, Next, Receive, ReceiveError};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
@@ -21,8 +21,8 @@ const PLANNED_MAX: usize = 16;
 
 /// What a destination needs.
 pub(crate) enum Need {
-    /// These bytes.
-    Run(Run),
+    /// These bytes, and what is here that resembles them.
+    Run(Run, Vec<Likeness>),
     /// No more than it said, unless something goes wrong.
     NoMore,
 }
@@ -63,7 +63,8 @@ async fn make_plan(
     needs: &mpsc::Sender<Result<Need, FetchError>>,
 ) -> Result<(), FetchError> {
     loop {
-        match look_ahead(hub, receive).await? {
+        let (next, likenesses) = look_ahead(hub, receive).await?;
+        match next {
             Next::Pages(wanted) => pages::fetch(hub, wanted).await?,
             Next::Run(run) => {
                 let run = Run {
@@ -71,7 +72,7 @@ async fn make_plan(
                     start: run.start,
                     end: run.end,
                 };
-                if needs.send(Ok(Need::Run(run))).await.is_err() {
+                if needs.send(Ok(Need::Run(run, likenesses))).await.is_err() {
                     return Ok(());
                 }
             }
@@ -89,9 +90,19 @@ async fn make_plan(
 
 /// Asks the destination, which may read and hash local files before it answers: progress of
 /// its own, however long it takes.
-async fn look_ahead(hub: &Hub, receive: &Arc<Receive>) -> Result<Next, FetchError> {
-    let asked = Arc::clone(receive);
-    let mut looking = spawn_blocking(move || asked.next());
+async fn look_ahead(
+    hub: &Hub,
+    receive: &Arc<Receive>,
+) -> Result<(Next, Vec<Likeness>), FetchError> {
+    let (asked, has_bases) = (Arc::clone(receive), hub.may_name_bases());
+    let mut looking = spawn_blocking(move || {
+        let next = asked.next()?;
+        let likenesses = match &next {
+            Next::Run(run) if has_bases => asked.likenesses(run.id),
+            _ => Vec::new(),
+        };
+        Ok::<_, ReceiveError>((next, likenesses))
+    });
     loop {
         hub.progressed();
         if let Ok(next) = timeout(Duration::from_secs(1), &mut looking).await {

@@ -12,13 +12,17 @@ use shoal_protocol::bounded::List;
 use shoal_protocol::have::RangeSet;
 use shoal_protocol::id::SnapshotId;
 use shoal_protocol::serve::{Input, Output, Serve, ServeConfig};
-use shoal_protocol::wire::{Codec, Outcome, PageRequest, Pages, RequestId, RunData, RunRequest};
+use shoal_protocol::snapshot::Snapshot;
+use shoal_protocol::wire::{
+    Base, Codecs, Outcome, PageRequest, Pages, RequestId, RunData, RunRequest,
+};
 use shoal_store::{ReadError, Store};
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
-use super::answer::{RunAnswer, outcome, read_pages};
+use super::answer::{Coding, Piece, RunAnswer, outcome, read_pages};
 use super::buffers::{Buffer, BufferPool};
+use super::coding::Encoders;
 use super::outbox::Payload;
 use super::page_set::PageSets;
 use super::visitor::Visitor;
@@ -38,6 +42,7 @@ pub(crate) struct Server {
     buffers: BufferPool,
     page_buffers: BufferPool,
     page_sets: PageSets,
+    encoders: Arc<Encoders>,
 }
 
 struct Machine {
@@ -55,6 +60,8 @@ struct Asked {
     request: RequestId,
     /// Whether nothing of what was asked had to be left out.
     whole: bool,
+    codecs: Codecs,
+    bases: Arc<[(Base, Snapshot)]>,
     stop: CancellationToken,
 }
 
@@ -75,6 +82,7 @@ impl Server {
             buffers: BufferPool::new(BUFFERS),
             page_buffers: BufferPool::new(PAGE_BUFFERS),
             page_sets: PageSets::default(),
+            encoders: Arc::new(Encoders::new()),
         }
     }
 
@@ -88,6 +96,7 @@ impl Server {
             return;
         };
         let whole = ranges == asked.ranges;
+        let bases = visitor.readable_bases(&asked.bases);
         let number = {
             let mut machine = self.machine();
             machine.next += 1;
@@ -99,6 +108,8 @@ impl Server {
                     visitor: Arc::clone(visitor),
                     request: asked.request,
                     whole,
+                    codecs: asked.codecs,
+                    bases,
                     stop,
                 },
             );
@@ -202,7 +213,13 @@ impl Server {
             return sent;
         };
         let record = &allowed.snapshot;
-        let mut run = RunAnswer::open(&self.store, record, ranges, visitor.readers());
+        let coding = Coding {
+            codecs: asked.codecs,
+            bases: asked.bases.to_vec(),
+            encoders: Arc::clone(&self.encoders),
+            compression: visitor.outbox().compression(),
+        };
+        let mut run = RunAnswer::open(&self.store, record, ranges, visitor.readers(), coding);
         let end = loop {
             if asked.stop.is_cancelled() {
                 break Outcome::Cancelled;
@@ -216,7 +233,7 @@ impl Server {
             };
             let (read, back) = read(run, buffer).await;
             run = back;
-            let (piece, buffer) = match read {
+            let (Piece { range, codec }, buffer) = match read {
                 Ok(Some(read)) => read,
                 Ok(None) if run.is_whole() => break complete,
                 Ok(None) => break Outcome::NotHeld,
@@ -225,11 +242,11 @@ impl Server {
                     break outcome(&error);
                 }
             };
-            let length = piece.end - piece.start;
+            let length = range.end - range.start;
             let data = RunData {
                 request: asked.request,
-                position: piece.start,
-                codec: Codec::Raw,
+                position: range.start,
+                codec,
                 plain_length: u32::try_from(length).expect("a frame is short"),
             };
             let sending = visitor.outbox().send(data, Payload::Pooled(buffer));
@@ -296,12 +313,10 @@ impl Server {
     }
 }
 
-type Piece = (std::ops::Range<u64>, Buffer);
-
 async fn read(
     mut run: RunAnswer,
     mut buffer: Buffer,
-) -> (Result<Option<Piece>, ReadError>, RunAnswer) {
+) -> (Result<Option<(Piece, Buffer)>, ReadError>, RunAnswer) {
     let reading = spawn_blocking(move || {
         let piece = run.next(buffer.vec_mut());
         (piece.map(|piece| piece.map(|piece| (piece, buffer))), run)

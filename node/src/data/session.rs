@@ -11,17 +11,20 @@ use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use shoal_protocol::access::{Address, Presentation, presentation::Binding};
+use shoal_protocol::access::{Address, Nonce, Presentation, presentation::Binding};
 use shoal_protocol::bounded::List;
 use shoal_protocol::fetch::Distance;
 use shoal_protocol::have::RangeSet;
-use shoal_protocol::id::PageId;
+use shoal_protocol::id::{GrantId, PageId, SnapshotId};
 use shoal_protocol::peer::PeerKey;
 use shoal_protocol::snapshot::Snapshot;
-use shoal_protocol::wire::limits::{BUSY_RETRY_MS_MAX, LISTEN_ADDRESSES_MAX, REQUEST_PAGES_MAX};
+use shoal_protocol::wire::limits::{
+    BASES_BYTES_MAX, BUSY_RETRY_MS_MAX, LISTEN_ADDRESSES_MAX, REQUEST_PAGES_MAX, RUN_BASES_MAX,
+};
 use shoal_protocol::wire::{
-    Admitted, Bye, ByeReason, Cancel, Codecs, HaveRequest, Kind, Message, Neighbour, Outcome,
-    PageRequest, Present, Refused, RefusedReason, RequestId, RunRequest,
+    Admitted, Base, Bye, ByeReason, Cancel, Codecs, Features, HaveRequest, Kind, Message,
+    Neighbour, Outcome, PageRequest, Present, Refused, RefusedReason, RequestId, RunData,
+    RunRequest,
 };
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -67,14 +70,29 @@ impl From<LinkError> for SessionError {
 
 /// What comes for a request for a run.
 pub(crate) enum RunReply {
-    /// Some of the bytes.
-    Data { position: u64, bytes: Buffer },
+    /// Some of the bytes, as they travelled.
+    Data(Frame),
     /// Nothing more comes.
     Ended(Outcome),
     /// Nothing comes; ask again later.
     Busy(Duration),
     /// The connection is over.
     Lost,
+}
+
+/// Bytes of a run, in the codec that `data` says.
+pub(crate) struct Frame {
+    pub(crate) data: RunData,
+    pub(crate) bytes: Buffer,
+}
+
+/// How an answer to a run request may travel.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Wish {
+    /// Higher is answered earlier.
+    pub(crate) priority: u8,
+    /// What is here that resembles what is asked for, in the order of positions.
+    pub(crate) bases: Vec<Base>,
 }
 
 /// Where replies to a run request go: the tag is the asker's own number for it.
@@ -105,6 +123,11 @@ pub(crate) struct Session {
     pub(super) outbox: Outbox,
     next: AtomicU64,
     open: Mutex<HashMap<RequestId, Open>>,
+    features: Features,
+    /// What the source wants signed when a grant is presented.
+    nonce: Nonce,
+    /// Earlier versions that the source lets us read as well.
+    pub(super) also: Mutex<HashMap<GrantId, Option<SnapshotId>>>,
     /// Why the source is not worth another attempt.
     pub(super) dropped: Mutex<Option<String>>,
 }
@@ -114,6 +137,8 @@ pub(super) enum Open {
     Run {
         tag: RequestId,
         left: RangeSet,
+        codecs: Codecs,
+        bases: Vec<Base>,
         replies: RunReplies,
     },
     Pages {
@@ -167,9 +192,9 @@ impl Session {
             writer.flush().await?;
             let asked = Instant::now();
             let admitted = hear_verdict(&mut reader).await?;
-            Ok::<_, SessionError>((admitted, asked.elapsed()))
+            Ok::<_, SessionError>((hello, admitted, asked.elapsed()))
         };
-        let (admitted, round_trip) = timeout(ADMISSION, enter)
+        let (hello, admitted, round_trip) = timeout(ADMISSION, enter)
             .await
             .map_err(|_| SessionError::Lost("it does not answer".to_owned()))??;
         if admitted.grant != access.grant.id() || !admitted.answers(&access.grant.grant) {
@@ -196,6 +221,9 @@ impl Session {
             outbox,
             next: AtomicU64::new(1),
             open: Mutex::default(),
+            features: hello.features.common(greeting::FEATURES),
+            nonce: hello.nonce,
+            also: Mutex::default(),
             dropped: Mutex::default(),
         });
         if !admitted.offers_all {
@@ -240,20 +268,73 @@ impl Session {
             .remove(range);
     }
 
+    /// Presents a further grant, for an earlier version that may serve as base. The answer is
+    /// heard by the half that reads.
+    pub(crate) fn present(&self, me: PeerKey, access: &Access) {
+        let binding = Binding {
+            client: me,
+            server: self.peer,
+            nonce: self.nonce,
+        };
+        let presentation = Presentation::new(access.grant.clone(), &access.holder, &binding);
+        let mut also = self.also();
+        if also.insert(access.grant.id(), None).is_none() {
+            self.outbox.say(Present { presentation });
+        }
+    }
+
+    pub(super) fn also(&self) -> std::sync::MutexGuard<'_, HashMap<GrantId, Option<SnapshotId>>> {
+        self.also.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The codecs that both sides read.
+    fn codecs(&self) -> Codecs {
+        let mut codecs = Codecs::RAW;
+        for (feature, codec) in [
+            (Features::ZSTD, Codecs::ZSTD),
+            (Features::ZSTD_WITH_BASE, Codecs::ZSTD_WITH_BASE),
+        ] {
+            if self.features.contains(feature) {
+                codecs = codecs.and(codec);
+            }
+        }
+        codecs
+    }
+
+    /// Those of `bases` that the source lets us read, as many as a request takes.
+    fn allowed_bases(&self, bases: Vec<Base>) -> Vec<Base> {
+        if !self.features.contains(Features::ZSTD_WITH_BASE) {
+            return Vec::new();
+        }
+        let also = self.also();
+        let mut left = BASES_BYTES_MAX;
+        let fits = move |base: &Base| {
+            let room = left.checked_sub(base.bytes());
+            left = room.unwrap_or(left);
+            room.is_some()
+        };
+        let allowed = |base: &Base| also.values().any(|s| *s == Some(base.snapshot));
+        let bases = bases.into_iter().filter(allowed).filter(fits);
+        bases.take(RUN_BASES_MAX).collect()
+    }
+
     /// Asks for positions. Replies come with `tag`.
     pub(crate) fn ask_run(
         &self,
         tag: RequestId,
         ranges: RangeSet,
-        priority: u8,
+        wish: Wish,
         replies: RunReplies,
     ) {
         let request = self.number();
+        let (codecs, bases) = (self.codecs(), self.allowed_bases(wish.bases));
         self.requests().insert(
             request,
             Open::Run {
                 tag,
                 left: ranges.clone(),
+                codecs,
+                bases: bases.clone(),
                 replies,
             },
         );
@@ -261,9 +342,9 @@ impl Session {
             request,
             snapshot: self.snapshot.id(),
             ranges,
-            codecs: Codecs::RAW,
-            priority,
-            bases: List::empty(),
+            codecs,
+            priority: wish.priority,
+            bases: List::new(bases).expect("no more than a request takes"),
         });
         self.lose_if_closed();
     }

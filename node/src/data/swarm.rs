@@ -145,6 +145,22 @@ impl Swarm {
         })
     }
 
+    /// Presents a right to an earlier version to every source, so that it may send what is new
+    /// as what it is beside that one. It has to come from the same issuer: others need not
+    /// know of it.
+    pub fn present(&self, access: Access) {
+        if access.grant.grant.issuer != self.hub.access.grant.grant.issuer {
+            return;
+        }
+        let me = self.hub.endpoint.peer_key();
+        self.hub.change(|table| {
+            for session in table.sessions.values() {
+                session.present(me, &access);
+            }
+            table.also.push(access);
+        });
+    }
+
     /// The bytes at `positions` of the snapshot, verified and in order, with nothing else
     /// fetched than the pages that lead there. Ends behind the last byte or the first error.
     pub fn read(&self, positions: Range<u64>) -> mpsc::Receiver<Result<Bytes, FetchError>> {
@@ -269,6 +285,9 @@ async fn connect(hub: &Arc<Hub>, source: &Source, named: bool, was_in: &mut bool
     let address = session.address.clone();
     hub.tell(FetchEvent::Connected { peer, address });
     hub.change(|table| {
+        for access in &table.also {
+            session.present(hub.endpoint.peer_key(), access);
+        }
         table.sessions.insert(peer, Arc::clone(&session));
     });
     let say_goodbye = async {

@@ -18,9 +18,10 @@ use shoal_protocol::bounded::List;
 use shoal_protocol::have::{RANGES_MAX, RangeSet};
 use shoal_protocol::id::SnapshotId;
 use shoal_protocol::peer::PeerKey;
+use shoal_protocol::snapshot::Snapshot;
 use shoal_protocol::wire::limits::{FRAME_PAYLOAD_BYTES_MAX, GRANTS_PER_CONNECTION_MAX};
 use shoal_protocol::wire::{
-    Admitted, Busy, ByeReason, Features, Have, HaveRequest, HaveUpdate, Hello, Kind, Located,
+    Admitted, Base, Busy, ByeReason, Features, Have, HaveRequest, HaveUpdate, Hello, Kind, Located,
     Message, Outcome, PageRequest, Pages, Pong, Present, Refused, RefusedReason, RequestId, RunEnd,
     RunRequest,
 };
@@ -165,6 +166,17 @@ impl Visitor {
             tracing::warn!(%error, "cannot read what is offered");
             None
         })
+    }
+
+    /// Those of `bases` that the peer may read, and that are on offer here.
+    pub(crate) fn readable_bases(&self, bases: &[Base]) -> Arc<[(Base, Snapshot)]> {
+        let readable = |base: &Base| {
+            let allowed = self.allowed(&base.snapshot)?;
+            let offered = self.offered(&base.snapshot)?;
+            let is_here = offered.contains_range(base.start..base.end);
+            is_here.then_some((*base, allowed.snapshot))
+        };
+        bases.iter().filter_map(readable).collect()
     }
 
     /// Reads and obeys until the connection ends; says why it did.

@@ -112,8 +112,13 @@ impl Node {
         options: SwarmOptions,
         events: impl Fn(&FetchEvent) + Send + Sync + 'static,
     ) -> Result<Dialled, ApiError> {
-        let access = Access::of_ticket(ticket, self.identity(), unix_now_s())?;
+        let access = self.access(ticket)?;
         self.plane().swarm(access, options, events)
+    }
+
+    /// What a ticket gives this node.
+    pub(super) fn access(&self, ticket: &Ticket) -> Result<Access, ApiError> {
+        Ok(Access::of_ticket(ticket, self.identity(), unix_now_s())?)
     }
 }
 

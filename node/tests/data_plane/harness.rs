@@ -85,6 +85,19 @@ impl Node {
         self.store.view().snapshot(snapshot).unwrap()
     }
 
+    /// How long the first chunk of a snapshot is.
+    pub(crate) fn first_chunk_bytes(&self, snapshot: &Snapshot) -> u64 {
+        let mut reader = self.store.run_reader(&snapshot.id()).unwrap();
+        let mut bytes = Vec::new();
+        (1..)
+            .find_map(|kib| {
+                let all = 0..snapshot.bytes;
+                let read = self.store.read_run(&mut reader, all, kib << 10, &mut bytes);
+                read.ok().map(|first| first.end)
+            })
+            .unwrap()
+    }
+
     pub(crate) async fn listen(&self) -> Listener {
         self.listen_as(ListenerConfig::default()).await
     }

@@ -8,6 +8,7 @@
 //! first, so that one uplink feeds a room. What does not fit into the queues is turned down
 //! with a time to come back.
 
+mod compression;
 mod copies;
 mod events;
 mod machine;
@@ -16,5 +17,6 @@ mod queue;
 #[cfg(test)]
 mod tests;
 
+pub use compression::{Attempt, Compression, SAMPLE_BYTES, is_worthwhile};
 pub use events::{Input, Output, ServeConfig};
 pub use machine::Serve;

@@ -34,6 +34,10 @@ pub const RUN_BYTES_MAX: u64 = 16 << 20;
 pub const RUN_RANGES_MAX: usize = 256;
 /// The most base ranges that one request may name.
 pub const RUN_BASES_MAX: usize = 256;
+/// The longest base, in bytes: it is read and held in memory for each frame.
+pub const BASE_BYTES_MAX: u64 = 1 << 20;
+/// The most bytes that the bases of one request may have together: each is read from disk.
+pub const BASES_BYTES_MAX: u64 = 2 * RUN_BYTES_MAX;
 /// The most chunks in a run, so that a run of small files has a bounded table.
 pub const RUN_CHUNKS_MAX: usize = 4096;
 /// The most pages in one request, and in one answering frame.

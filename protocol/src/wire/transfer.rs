@@ -7,8 +7,8 @@
 use bincode::{Decode, Encode};
 
 use super::limits::{
-    PAGE_BYTES_MAX, PAGES_PLAIN_BYTES_MAX, REQUEST_PAGES_MAX, RUN_BASES_MAX, RUN_BYTES_MAX,
-    RUN_DATA_PLAIN_BYTES_MAX, RUN_RANGES_MAX,
+    BASE_BYTES_MAX, BASES_BYTES_MAX, PAGE_BYTES_MAX, PAGES_PLAIN_BYTES_MAX, REQUEST_PAGES_MAX,
+    RUN_BASES_MAX, RUN_BYTES_MAX, RUN_DATA_PLAIN_BYTES_MAX, RUN_RANGES_MAX,
 };
 use crate::bounded::List;
 use crate::have::RangeSet;
@@ -115,7 +115,8 @@ pub struct RunRequest {
     pub codecs: Codecs,
     /// Higher is answered earlier, among the requests of this peer.
     pub priority: u8,
-    /// What the asker has that resembles what it asks for, for [`Codec::ZstdWithBase`].
+    /// What the asker has that resembles what it asks for, for [`Codec::ZstdWithBase`], in
+    /// the order of positions. Each counts up to the position of the next.
     pub bases: List<Base, RUN_BASES_MAX>,
 }
 
@@ -130,7 +131,14 @@ impl RunRequest {
         if self.ranges.total_bytes() > RUN_BYTES_MAX {
             return Err("a run request asks for too much");
         }
-        self.bases.iter().try_for_each(Base::check)
+        self.bases.iter().try_for_each(Base::check)?;
+        if !self.bases.is_sorted_by(|a, b| a.position < b.position) {
+            return Err("the bases are not in the order of positions");
+        }
+        if self.bases.iter().map(Base::bytes).sum::<u64>() > BASES_BYTES_MAX {
+            return Err("the bases are too long together");
+        }
+        Ok(())
     }
 }
 
@@ -141,20 +149,25 @@ pub struct Base {
     pub position: u64,
     /// In this snapshot, which the asker has and may read,
     pub snapshot: SnapshotId,
-    /// from here
+    /// from here, where a chunk begins,
     pub start: u64,
-    /// to before here.
+    /// to before here, where one ends.
     pub end: u64,
 }
 
 impl Base {
+    /// How long it is. Checked when it was read: it begins before it ends.
+    pub const fn bytes(&self) -> u64 {
+        self.end - self.start
+    }
+
     fn check(&self) -> Result<(), Inconsistent> {
         check_base(self.start, self.end)
     }
 }
 
 fn check_base(start: u64, end: u64) -> Result<(), Inconsistent> {
-    if start >= end || end - start > RUN_BYTES_MAX {
+    if start >= end || end - start > BASE_BYTES_MAX {
         return Err("a base is empty or too long");
     }
     Ok(())

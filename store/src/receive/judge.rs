@@ -250,7 +250,7 @@ impl Receive {
         for base in bases {
             if self
                 .written(base, name)?
-                .is_some_and(|entry| property(&entry))
+                .is_some_and(|(_, entry)| property(&entry))
             {
                 return Ok(true);
             }
@@ -259,9 +259,13 @@ impl Receive {
     }
 
     /// The entry of an earlier snapshot that was written at `name`, or else the first one
-    /// behind it, with the path that it had beneath the destination. A lone file's name is
-    /// its destination's, whatever the artifact calls it.
-    fn written(&self, base: &Base, name: &ManifestPath) -> Result<Option<Entry>, ReceiveError> {
+    /// behind it, with the position of its bytes there and the path that it had beneath the
+    /// destination. A lone file's name is its destination's, whatever the artifact calls it.
+    pub(super) fn written(
+        &self,
+        base: &Base,
+        name: &ManifestPath,
+    ) -> Result<Option<(u64, Entry)>, ReceiveError> {
         let lone = self.destination().is_lone();
         let mut cursor = Cursor::<Entry>::new(base.snapshot.manifest);
         match &base.inside {
@@ -273,8 +277,8 @@ impl Receive {
             None if lone => {}
             None => cursor.seek_path(name.clone()),
         }
-        let mut entry = match cursor.next(&self.store) {
-            Ok(Some(placed)) => placed.item,
+        let (position, mut entry) = match cursor.next(&self.store) {
+            Ok(Some(placed)) => (placed.position, placed.item),
             Ok(None) | Err(ReadError::Missing(_)) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
@@ -287,7 +291,7 @@ impl Receive {
             };
             entry.path = path;
         }
-        Ok(Some(entry))
+        Ok(Some((position, entry)))
     }
 }
 

@@ -18,6 +18,7 @@ mod fill;
 mod finish;
 mod judge;
 mod ledger;
+mod likeness;
 mod open;
 mod place;
 mod plan;
@@ -51,6 +52,7 @@ use plan::Plan;
 use resume::{Base, Resumed};
 
 pub use error::{LISTED_PATHS_MAX, Paths, ReceiveError};
+pub use likeness::{LIKENESS_BYTES_MAX, Likeness};
 
 /// The length that runs are cut to.
 pub const RUN_BYTES: u64 = 4 << 20;
@@ -264,6 +266,13 @@ impl Receive {
     pub fn have(&self) -> (RangeSet, RangeSet) {
         let ledger = lock(&self.ledger);
         (ledger.held.clone(), ledger.offered.clone())
+    }
+
+    /// The versions whose files may stand in the destination because shoal wrote them: what
+    /// [`Receive::likenesses`] names.
+    pub fn earlier_versions(&self) -> Vec<SnapshotId> {
+        let others = self.bases.iter().filter(|base| !base.ours);
+        others.map(|base| base.snapshot.id()).collect()
     }
 
     /// The destination, as it was resolved.

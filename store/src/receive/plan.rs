@@ -17,6 +17,7 @@ use shoal_protocol::paged_list::{ChunkRef, ReadError};
 
 use super::fill::{From, Job};
 use super::judge::Verdict;
+use super::likeness::Shadow;
 use super::preflight::Preflight;
 use super::run::{RunBuilder, Slot};
 use super::target::{Blank, Start, Target};
@@ -72,6 +73,8 @@ enum Walked {
         vouched: bool,
         /// The range of data that was last found in it.
         data: Range<u64>,
+        /// How far the walk is in the file that it replaces.
+        shadow: Option<Shadow>,
     },
 }
 
@@ -109,6 +112,7 @@ impl Plan {
             target,
             vouched: false,
             data: 0..0,
+            shadow: None,
         });
     }
 }
@@ -244,13 +248,15 @@ impl Receive {
         };
         let (verdict, found) = self.judge(&name, &kind)?;
         let staged = destination.staged(index);
+        let mut shadow = None;
         let mut start = if plan.staged.contains(&index) {
             Start::Staged
         } else {
             Start::New
         };
         match verdict {
-            Verdict::Free | Verdict::Replace => {}
+            Verdict::Free => {}
+            Verdict::Replace => shadow = self.shadow(&name)?,
             Verdict::Keep => {
                 plan.file = Some(Walked::Kept);
                 lock(&self.ledger).count_entry(false);
@@ -269,6 +275,7 @@ impl Receive {
             content,
             replaces: found,
             start,
+            old: shadow.as_ref().map(|shadow| shadow.file().clone()),
         }));
         if size == 0 {
             self.count_landed(&target, 0);
@@ -279,6 +286,7 @@ impl Receive {
             target,
             vouched,
             data: 0..0,
+            shadow,
         });
         Ok(())
     }
@@ -291,21 +299,28 @@ impl Receive {
         chunk: ChunkRef,
     ) -> Result<(), ReceiveError> {
         let hole = is_hole(&chunk, plan.zeros);
-        let (target, vouched, data) = match plan.file.as_mut().expect("chunks follow their file") {
-            Walked::Kept => return self.keep_chunk(position, &chunk),
-            Walked::Target {
-                target,
-                vouched,
-                data,
-            } => (target.clone(), *vouched, data),
-        };
+        let (target, vouched, data, shadow) =
+            match plan.file.as_mut().expect("chunks follow their file") {
+                Walked::Kept => return self.keep_chunk(position, &chunk),
+                Walked::Target {
+                    target,
+                    vouched,
+                    data,
+                    shadow,
+                } => (target.clone(), *vouched, data, shadow),
+            };
         let slot = Slot {
             position,
             id: chunk.id,
             length: chunk.length,
             target,
             offset,
+            old: shadow.as_ref().map(Shadow::place),
         };
+        if let Some(shadow) = shadow {
+            let row = self.store.chunk(&chunk.id)?;
+            shadow.pass(chunk.length, row.as_ref().map_or(&[], |row| &row.extents));
+        }
         let planned = match slot.target.start {
             Start::Standing { .. } => {
                 plan.jobs.push(Job::new(slot, From::Place));

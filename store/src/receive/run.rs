@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use shoal_protocol::id::ChunkId;
 
+use super::likeness::OldPlace;
 use super::target::Target;
 use super::{RUN_BYTES, RUN_CHUNKS_MAX, Run};
 
@@ -24,6 +25,8 @@ pub(crate) struct Slot {
     pub(crate) target: Arc<Target>,
     /// Where in the file.
     pub(crate) offset: u64,
+    /// Where it would stand in the file that this one replaces.
+    pub(crate) old: Option<OldPlace>,
 }
 
 impl Slot {

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use shoal_protocol::manifest::Content;
 use shoal_protocol::path::ManifestPath;
 
+use super::likeness::OldFile;
 use crate::disk::{DiskFile, FileIdentity, OpenMode, Root};
 use crate::index::FileId;
 
@@ -46,6 +47,8 @@ pub(crate) struct Target {
     pub(crate) replaces: Option<FileIdentity>,
     /// What it began with.
     pub(crate) start: Start,
+    /// The file of an earlier version that it replaces, if that is known byte by byte.
+    pub(crate) old: Option<Arc<OldFile>>,
     /// Its short name in the index, once it has one.
     pub(crate) id: OnceLock<FileId>,
     missing: AtomicU64,
@@ -79,6 +82,7 @@ pub(crate) struct Blank {
     pub(crate) content: Content,
     pub(crate) replaces: Option<FileIdentity>,
     pub(crate) start: Start,
+    pub(crate) old: Option<Arc<OldFile>>,
 }
 
 impl Target {
@@ -94,6 +98,7 @@ impl Target {
             content: blank.content,
             replaces: blank.replaces,
             start: blank.start,
+            old: blank.old,
             id: OnceLock::new(),
             hand: Mutex::new(Hand::Closed),
             writing: Mutex::default(),
@@ -111,6 +116,7 @@ impl Target {
             content: self.content,
             replaces: self.replaces,
             start: Start::Staged,
+            old: self.old.clone(),
         })
     }
 

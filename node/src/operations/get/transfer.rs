@@ -124,6 +124,7 @@ impl Work<'_> {
             swarm = Some(self.dial(ticket)?);
         }
         if let Some(swarm) = &swarm {
+            self.present_earlier(swarm, &receive);
             let fetch = swarm.fetch(Arc::clone(&receive));
             self.watch(fetch, &receive, Some(swarm)).await?;
         }
@@ -212,6 +213,18 @@ impl Work<'_> {
             event => tell(&transfer, event),
         })?;
         Ok(Arc::new(swarm))
+    }
+
+    /// Has the sources told which earlier versions stand in the destination and were got by
+    /// leave of the same issuer, so that only what changed must travel.
+    fn present_earlier(&self, swarm: &Dialled, receive: &Receive) {
+        for earlier in receive.earlier_versions() {
+            if let Some(ticket) = self.node.shares().used_ticket(&earlier)
+                && let Ok(access) = self.node.access(&ticket)
+            {
+                swarm.present(access);
+            }
+        }
     }
 
     /// Records by whose leave the snapshot comes, and opens the destination.

@@ -1,7 +1,6 @@
 //! Clients that want more than they may have.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use shoal_node::data::ListenerConfig;
 use shoal_node::data::link::Link;
@@ -16,10 +15,10 @@ use shoal_protocol::id::SnapshotId;
 use shoal_protocol::peer::PeerKey;
 use shoal_protocol::snapshot::Snapshot;
 use shoal_protocol::wire::{
-    Codecs, Features, Hello, Message, Outcome, PageRequest, Pages, Present, RefusedReason,
-    RequestId, RunEnd, RunRequest,
+    Base, Codec, Codecs, Features, Hello, Message, Outcome, PageRequest, Pages, Present,
+    RefusedReason, RequestId, RunEnd, RunRequest,
 };
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
 use crate::harness::{Node, noise, soon};
@@ -188,6 +187,54 @@ async fn a_right_to_one_snapshot_opens_no_other() {
             pages: List::empty(),
         };
         assert_eq!(client.hear().await, Some(none.into()));
+    }
+}
+
+/// Somebody who may read one version names parts of another as bases, to learn from how
+/// short the answers are what stands in it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_not_be_read_is_no_base_either() {
+    let (alice, listener, ticket, snapshot) = sharer(2_000_000).await;
+    let secret = alice.path("secret.bin");
+    let mut bytes = noise(9, 2_000_000);
+    bytes.splice(1_000_000..1_000_000, *b"an insertion");
+    std::fs::write(&secret, bytes).unwrap();
+    let secret = alice.add(&secret);
+    let at = listener.addresses()[0];
+    let (second, _) = alice.ticket(secret, at);
+    for (what, may_read, start, expected) in [
+        ("no right to the base", false, 0, false),
+        ("a right to it", true, 0, true),
+        ("a base that begins within a chunk", true, 5, false),
+    ] {
+        let mut client = Client::connect(alice.identity.peer_key(), at).await;
+        client.enter(&ticket).await;
+        if may_read {
+            client.enter(&second).await;
+        }
+        // The first chunks of both are the same, so the first one's length is a boundary.
+        let end = alice.first_chunk_bytes(&secret);
+        let base = Base {
+            position: 0,
+            snapshot: secret.id(),
+            start,
+            end,
+        };
+        client
+            .say(RunRequest {
+                request: RequestId(1),
+                snapshot: snapshot.id(),
+                ranges: RangeSet::of(0..end),
+                codecs: Codecs::ZSTD_WITH_BASE,
+                priority: 0,
+                bases: List::new(vec![base]).unwrap(),
+            })
+            .await;
+        let Some(Message::RunData(data)) = client.hear().await else {
+            panic!("{what}: data")
+        };
+        let used = matches!(data.codec, Codec::ZstdWithBase { .. });
+        assert_eq!(used, expected, "{what}");
     }
 }
 

@@ -11,14 +11,14 @@ use shoal_node::data::{FetchError, FetchEvent, SwarmOptions};
 use shoal_node::identity::Identity;
 use shoal_protocol::access::{Address, Nonce};
 use shoal_protocol::bounded::List;
-use shoal_protocol::id::PageId;
+use shoal_protocol::id::{PageId, SnapshotId};
 use shoal_protocol::manifest::{SnapshotCursor, Step};
 use shoal_protocol::paged_list::MemoryPages;
 use shoal_protocol::snapshot::Snapshot;
 use shoal_protocol::wire::limits::NEIGHBOURS_MAX;
 use shoal_protocol::wire::{
-    Admitted, Codec, Features, Hello, Message, Neighbour, Neighbours, Outcome, PageCodec,
-    PageHead, PageRequest, Pages, RequestId, RunData, RunEnd, RunRequest,
+    Admitted, Codec, Features, Hello, Message, Neighbour, Neighbours, Outcome, PageCodec, PageHead,
+    PageRequest, Pages, RequestId, RunData, RunEnd, RunRequest,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -37,6 +37,10 @@ enum Lie {
     OversizeFrame,
     UnknownKind,
     Compressed,
+    /// Its frames decode to more than they say.
+    Expanding,
+    /// It sends bytes beside a base that nobody named.
+    UnaskedBase,
     NoPages,
     /// It tells of neighbours that do not exist, all at this address.
     Neighbours(SocketAddr),
@@ -86,7 +90,11 @@ impl Liar {
             return Ok(());
         }
         let mut link = Link::new(stream.peer(), stream);
-        let hello = Hello::new(Features::NONE, Nonce([2; 32]), "liar", List::empty());
+        let features = match self.lie {
+            Lie::Expanding | Lie::UnaskedBase => Features::ZSTD.and(Features::ZSTD_WITH_BASE),
+            _ => Features::NONE,
+        };
+        let hello = Hello::new(features, Nonce([2; 32]), "liar", List::empty());
         link.writer.send(hello, &[]).await?;
         link.writer.flush().await?;
         loop {
@@ -187,13 +195,29 @@ impl Liar {
                 continue;
             }
             let mut codec = Codec::Raw;
+            let mut payload = vec![0xbb; length as usize];
             match self.lie {
                 Lie::UnaskedData => request = RequestId(asked.request.0 + 1000),
                 Lie::OutOfStep => {
                     position += 1;
                     length -= 1;
+                    payload.pop();
                 }
                 Lie::Compressed => codec = Codec::Zstd,
+                Lie::Expanding => {
+                    codec = Codec::Zstd;
+                    payload = zstd::bulk::compress(&vec![0xbb; 64 << 20], 1)?;
+                    payload.truncate(length as usize);
+                }
+                Lie::UnaskedBase => {
+                    let snapshot = self.snapshot.id();
+                    let (start, end) = (0, u64::from(length));
+                    codec = Codec::ZstdWithBase {
+                        snapshot,
+                        start,
+                        end,
+                    };
+                }
                 _ => {}
             }
             let data = RunData {
@@ -202,7 +226,6 @@ impl Liar {
                 codec,
                 plain_length: length,
             };
-            let payload = vec![0xbb; length as usize];
             let times = if self.lie == Lie::DataTwice { 2 } else { 1 };
             for _ in 0..times {
                 link.writer.send(data, &payload).await?;
@@ -303,6 +326,8 @@ async fn lies_end_the_acquaintance() {
         Lie::OversizeFrame,
         Lie::UnknownKind,
         Lie::Compressed,
+        Lie::Expanding,
+        Lie::UnaskedBase,
     ] {
         let (ended, _, bob) = get_from(lie).await;
         assert!(

@@ -113,6 +113,21 @@ fn what_cannot_be_is_refused_although_it_decodes() {
         }]),
         ..request.clone()
     };
+    let bases = |positions: &[u64], bytes| RunRequest {
+        bases: list(
+            positions
+                .iter()
+                .map(|position| Base {
+                    position: *position,
+                    snapshot: SnapshotId::of(b""),
+                    start: 0,
+                    end: bytes,
+                })
+                .collect(),
+        ),
+        ..request.clone()
+    };
+    let many: Vec<u64> = (0..33).collect();
     let of = |ranges: RangeSet| RunRequest {
         ranges,
         ..request.clone()
@@ -186,6 +201,13 @@ fn what_cannot_be_is_refused_although_it_decodes() {
         (of(scattered).into(), 0, "too many ranges"),
         (base(5, 5).into(), 0, "a base is empty"),
         (base(0, u64::MAX).into(), 0, "a base is empty or too long"),
+        (
+            base(0, (1 << 20) + 1).into(),
+            0,
+            "a base is empty or too long",
+        ),
+        (bases(&[7, 7], 1).into(), 0, "not in the order of positions"),
+        (bases(&many, 1 << 20).into(), 0, "too long together"),
         (no_pages.into(), 0, "asks for nothing"),
         (page(5, 5, PageCodec::Raw).into(), 6, "not the payload's"),
         (

@@ -137,7 +137,11 @@ fn the_longest_messages_fit_into_their_headers() {
                     .collect(),
                 codecs: Codecs::RAW,
                 priority: 0,
-                bases: list(vec![base; RUN_BASES_MAX]),
+                bases: list(
+                    (0..RUN_BASES_MAX as u64)
+                        .map(|position| Base { position, ..base })
+                        .collect(),
+                ),
             }
             .into(),
             0,

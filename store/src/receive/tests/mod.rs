@@ -8,6 +8,7 @@ mod conflicts;
 mod crash;
 mod fresh;
 mod hostile;
+mod likeness;
 mod resume;
 mod torn;
 mod update;
