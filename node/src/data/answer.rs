@@ -14,7 +14,9 @@ use shoal_protocol::id::{ChunkId, PageId};
 use shoal_protocol::serve::{Attempt, Compression, SAMPLE_BYTES, is_worthwhile};
 use shoal_protocol::snapshot::Snapshot;
 use shoal_protocol::wire::limits::BASE_BYTES_MAX;
-use shoal_protocol::wire::limits::{FRAME_PAYLOAD_BYTES_MAX, REQUEST_PAGES_MAX};
+use shoal_protocol::wire::limits::{
+    FRAME_PAYLOAD_BYTES_MAX, PAGES_PLAIN_BYTES_MAX, REQUEST_PAGES_MAX,
+};
 use shoal_protocol::wire::{Base, Codec, Codecs, Outcome, PageCodec, PageHead};
 use shoal_store::{ReadError, RunReader, Store, StoreError};
 
@@ -269,26 +271,39 @@ pub(crate) fn outcome(error: &ReadError) -> Outcome {
 }
 
 /// Puts as many of `pages` as a frame takes behind each other into `out`, leaving those out
-/// that are not here; what is left of `pages` is for the next frame.
+/// that are not here; what is left of `pages` is for the next frame. With an encoder, those
+/// are compressed that become shorter: pages of manifests do, by half.
 pub(crate) fn read_pages(
     store: &Store,
     pages: &mut std::vec::IntoIter<PageId>,
+    mut encoder: Option<&mut Encoder>,
     out: &mut Vec<u8>,
 ) -> Result<List<PageHead, REQUEST_PAGES_MAX>, StoreError> {
     out.clear();
     let mut heads = Vec::new();
+    let mut packed = Vec::new();
+    let mut plain = 0;
     while let Some(page) = pages.as_slice().first() {
         if let Some(bytes) = store.page(page)? {
-            if out.len() + bytes.len() > FRAME_PAYLOAD_BYTES_MAX {
+            let compressed = encoder.as_mut().is_some_and(|encoder| {
+                encoder.plain.clear();
+                encoder.plain.extend_from_slice(&bytes);
+                encoder.encode(bytes.len(), &mut packed) && is_worthwhile(bytes.len(), packed.len())
+            });
+            let (codec, sent) = match compressed {
+                true => (PageCodec::Zstd, &packed[..]),
+                false => (PageCodec::Raw, &bytes[..]),
+            };
+            plain += bytes.len();
+            if out.len() + sent.len() > FRAME_PAYLOAD_BYTES_MAX || plain > PAGES_PLAIN_BYTES_MAX {
                 break;
             }
-            out.extend_from_slice(&bytes);
-            let length = u32::try_from(bytes.len()).expect("pages are short");
+            out.extend_from_slice(sent);
             heads.push(PageHead {
                 page: *page,
-                codec: PageCodec::Raw,
-                plain_length: length,
-                length,
+                codec,
+                plain_length: u32::try_from(bytes.len()).expect("pages are short"),
+                length: u32::try_from(sent.len()).expect("not longer than the page"),
             });
         }
         pages.next();

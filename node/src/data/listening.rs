@@ -9,10 +9,11 @@ use std::sync::{Arc, PoisonError};
 use shoal_protocol::have::RangeSet;
 use shoal_protocol::id::{PageId, SnapshotId};
 use shoal_protocol::wire::{
-    Admitted, ByeReason, Codec, Kind, Message, PageCodec, Pages, Pong, RequestId, RunData,
+    Admitted, ByeReason, Codec, Features, Kind, Message, PageCodec, Pages, Pong, RequestId, RunData,
 };
 
 use super::buffers::BufferPool;
+use super::coding::Decoder;
 use super::link::LinkReader;
 use super::session::{
     Frame, Open, RunReply, Session, SessionError, Told, farewell, refusal, retry_in,
@@ -26,6 +27,7 @@ pub(crate) struct Listening {
     pub(super) told: Box<dyn Fn(Told) + Send + Sync>,
     /// Of the offer, as it was told last.
     pub(super) generation: u64,
+    pub(super) decoder: Decoder,
 }
 
 impl Listening {
@@ -165,19 +167,22 @@ impl Listening {
             return Err(misbehaved("it sent pages that were not asked for"));
         };
         for (head, bytes) in pages.split(&payload) {
-            if head.codec != PageCodec::Raw {
-                return Err(misbehaved("it compressed what was to come as it is"));
-            }
             if !left.remove(&head.page) {
                 return Err(misbehaved("it sent pages that were not asked for"));
             }
-            if PageId::of(bytes) != head.page {
-                return Err(misbehaved(
-                    "it sent a page with other bytes than its id says",
-                ));
-            }
+            let page = match head.codec {
+                PageCodec::Raw => Ok(bytes.to_vec()),
+                PageCodec::Zstd if self.session.reads(Features::ZSTD) => {
+                    let mut page = vec![0; head.plain_length as usize];
+                    (self.decoder.decode(bytes, None, &mut page)).map(|()| page)
+                }
+                _ => return Err(misbehaved("it compressed what was to come otherwise")),
+            };
+            let page = page.ok().filter(|page| PageId::of(page) == head.page);
+            let page =
+                page.ok_or_else(|| misbehaved("it sent a page with other bytes than its id says"))?;
             // Nobody may be waiting any more.
-            let _ = replies.send((head.page, bytes.to_vec()));
+            let _ = replies.send((head.page, page));
         }
         if pages.last {
             open.remove(&pages.request);

@@ -14,7 +14,7 @@ use shoal_protocol::id::SnapshotId;
 use shoal_protocol::serve::{Input, Output, Serve, ServeConfig};
 use shoal_protocol::snapshot::Snapshot;
 use shoal_protocol::wire::{
-    Base, Codecs, Outcome, PageRequest, Pages, RequestId, RunData, RunRequest,
+    Base, Codecs, Features, Outcome, PageRequest, Pages, RequestId, RunData, RunRequest,
 };
 use shoal_store::{ReadError, Store};
 use tokio::task::spawn_blocking;
@@ -268,6 +268,7 @@ impl Server {
             visitor.end_pages(request, Payload::Empty).await;
             return;
         };
+        let compress = visitor.has(Features::ZSTD);
         let server = Arc::clone(&self);
         let pages = asked.pages.into_vec();
         let of_snapshot = spawn_blocking(move || {
@@ -282,9 +283,14 @@ impl Server {
         };
         loop {
             let mut buffer = self.page_buffers.take().await;
-            let store = self.store.clone();
+            let (store, encoders) = (self.store.clone(), Arc::clone(&self.encoders));
             let read = spawn_blocking(move || {
-                let heads = read_pages(&store, &mut pages, buffer.vec_mut());
+                let heads = match compress {
+                    true => encoders.with(|encoder| {
+                        read_pages(&store, &mut pages, Some(encoder), buffer.vec_mut())
+                    }),
+                    false => read_pages(&store, &mut pages, None, buffer.vec_mut()),
+                };
                 (heads, pages, buffer)
             });
             let (heads, left, buffer) = read.await.expect("reading does not panic");

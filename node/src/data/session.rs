@@ -31,6 +31,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::buffers::{Buffer, BufferPool};
+use super::coding::Decoder;
 use super::dial::Dialled;
 use super::link::{Link, LinkError, LinkReader};
 use super::listening::Listening;
@@ -235,6 +236,7 @@ impl Session {
             buffers,
             told,
             generation: 0,
+            decoder: Decoder::new(),
         };
         Ok((session, listening, writing.boxed()))
     }
@@ -287,6 +289,11 @@ impl Session {
         self.also.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether both sides have a feature.
+    pub(super) fn reads(&self, feature: Features) -> bool {
+        self.features.contains(feature)
+    }
+
     /// The codecs that both sides read.
     fn codecs(&self) -> Codecs {
         let mut codecs = Codecs::RAW;
@@ -294,7 +301,7 @@ impl Session {
             (Features::ZSTD, Codecs::ZSTD),
             (Features::ZSTD_WITH_BASE, Codecs::ZSTD_WITH_BASE),
         ] {
-            if self.features.contains(feature) {
+            if self.reads(feature) {
                 codecs = codecs.and(codec);
             }
         }
@@ -303,7 +310,7 @@ impl Session {
 
     /// Those of `bases` that the source lets us read, as many as a request takes.
     fn allowed_bases(&self, bases: Vec<Base>) -> Vec<Base> {
-        if !self.features.contains(Features::ZSTD_WITH_BASE) {
+        if !self.reads(Features::ZSTD_WITH_BASE) {
             return Vec::new();
         }
         let also = self.also();

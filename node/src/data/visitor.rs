@@ -136,7 +136,7 @@ impl Visitor {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn has(&self, feature: Features) -> bool {
+    pub(crate) fn has(&self, feature: Features) -> bool {
         self.hello
             .get()
             .is_some_and(|hello| hello.features.contains(feature))
