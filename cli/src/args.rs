@@ -98,6 +98,17 @@ pub struct Global {
     pub verbose: u8,
 }
 
+/// Limits of the commands that move data.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct Limits {
+    /// Send at most so much a second, like 10MB or 512KiB [default: `up_max`]
+    #[arg(long, value_name = "RATE", value_parser = values::rate)]
+    pub up: Option<u64>,
+    /// Receive at most so much a second [default: `down_max`]
+    #[arg(long, value_name = "RATE", value_parser = values::rate)]
+    pub down: Option<u64>,
+}
+
 /// How progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ProgressMode {

@@ -12,7 +12,7 @@ use shoal_node::api::{ApiError, Client, ConnectMode, Event, Events, Level, Note,
 use shoal_node::config::{Config, Loaded, default_home};
 use shoal_protocol::access::ticket::{Ticket, is_meant_as_ticket};
 
-use crate::args::Global;
+use crate::args::{Global, Limits};
 use crate::error::{Code, Failure};
 use crate::interrupt::Interrupt;
 use crate::ui::progress::STALL;
@@ -51,6 +51,16 @@ impl Context {
     /// The settings of this home, with what the flags say.
     pub fn config(&self) -> Result<Loaded, Failure> {
         Ok(Config::load(&self.home()?, &self.global.settings)?)
+    }
+
+    /// Has the node that this process becomes keep to these limits.
+    pub fn limit(&mut self, limits: &Limits) {
+        let settings = [("up_max", limits.up), ("down_max", limits.down)];
+        for (key, rate) in settings {
+            if let Some(rate) = rate {
+                (self.global.settings).push((key.to_owned(), rate.to_string()));
+            }
+        }
     }
 
     /// Does `work` at the node of this home: the one that runs, else this process becomes it
@@ -180,6 +190,16 @@ pub struct Session {
 }
 
 impl Session {
+    /// Refuses limits that another process would have to keep to.
+    pub fn own_limits(&self, limits: &Limits) -> Result<(), Failure> {
+        if self.client.is_embedded() || (limits.up.is_none() && limits.down.is_none()) {
+            return Ok(());
+        }
+        let pid = self.client.node().pid;
+        let message = format!("the node that runs here (pid {pid}) has limits of its own");
+        Err(Failure::usage(message).hint("`shoal up --up RATE --down RATE` starts one with limits"))
+    }
+
     /// Reads a long operation to its end, showing how far it is, and gives each item to
     /// `item` as it comes. Ctrl-C cancels it.
     pub async fn follow<D, I>(

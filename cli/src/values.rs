@@ -71,6 +71,16 @@ pub fn size(text: &str) -> Result<u64, String> {
     number.checked_mul(scale).ok_or_else(wrong)
 }
 
+/// A number of bytes a second: `10MB`, `512KiB/s`; 0 for no limit.
+pub fn rate(text: &str) -> Result<u64, String> {
+    let rate = size(text.trim().trim_end_matches("/s"))
+        .map_err(|_| format!("`{text}` is not a rate: write it like 10MB or 512KiB"))?;
+    match rate {
+        1..16_384 => Err("less than 16KiB a second keeps no connection open".to_owned()),
+        rate => Ok(rate),
+    }
+}
+
 /// A setting and its value: `listen=10.0.0.5:4747`.
 pub fn setting(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {

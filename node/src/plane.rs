@@ -16,7 +16,9 @@ use shoal_store::Store;
 
 use crate::api::{ApiError, ErrorKind, PeerInfo};
 use crate::config::Config;
-use crate::data::{Access, Endpoint, FetchEvent, Listener, ListenerConfig, Swarm, SwarmOptions};
+use crate::data::{
+    Access, Endpoint, FetchEvent, Limits, Listener, ListenerConfig, Swarm, SwarmOptions,
+};
 use crate::identity::Identity;
 use crate::shares::Shares;
 use peers::{Met, Peers};
@@ -74,7 +76,13 @@ impl Plane {
         config: &Config,
     ) -> Result<Self, ApiError> {
         let agent = concat!("shoal/", env!("CARGO_PKG_VERSION"));
-        let endpoint = Endpoint::new(identity.clone(), store.clone(), agent)?;
+        let limits = Limits {
+            up: config.up_max.bytes(),
+            down: config.down_max.bytes(),
+            peer_up: config.peer_up_max.bytes(),
+            peer_down: config.peer_down_max.bytes(),
+        };
+        let endpoint = Endpoint::limited(identity.clone(), store.clone(), agent, limits)?;
         Ok(Self {
             home: home.to_owned(),
             config: config.clone(),

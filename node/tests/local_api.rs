@@ -83,6 +83,7 @@ impl Place {
             sync: false,
             timeout_s: Some(20),
             linger_s: None,
+            down_max: None,
         }
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use shoal_node::api::{GetRequest, Got, What};
 
+use crate::args::Limits;
 use crate::error::{Code, Failure};
 use crate::session::{Context, Session, named, subject};
 use crate::ui::{format, out};
@@ -48,17 +49,28 @@ pub struct Args {
     /// Return only when it would survive a power cut
     #[arg(long)]
     pub sync: bool,
+    /// How fast to fetch, and to serve on meanwhile
+    #[command(flatten)]
+    pub limits: Limits,
 }
 
 /// Fetches it.
 pub async fn run(args: Args, mut context: Context) -> Result<Code, Failure> {
     let what = context.what(&args.what).await?;
+    context.limit(&Limits {
+        down: None,
+        ..args.limits
+    });
     context
         .at_node(async |session| get(&args, what, session).await)
         .await
 }
 
 async fn get(args: &Args, what: What, session: &mut Session) -> Result<Code, Failure> {
+    session.own_limits(&Limits {
+        down: None,
+        ..args.limits
+    })?;
     session
         .console
         .begin(format!("getting {}", title(&what, args.dest.as_deref())));
@@ -69,6 +81,7 @@ async fn get(args: &Args, what: What, session: &mut Session) -> Result<Code, Fai
         sync: args.sync,
         timeout_s: patience(args.timeout, std::io::stderr().is_terminal()).map(|t| t.as_secs()),
         linger_s: args.linger.map(|linger| linger.as_secs()),
+        down_max: args.limits.down,
     };
     let events = session.client.get(&request).await?;
     let json = session.json;

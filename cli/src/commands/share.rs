@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use shoal_node::api::{ShareRequest, Shared};
 
+use crate::args::Limits;
 use crate::error::{Code, Failure};
 use crate::session::{Context, Session, here, subject};
 use crate::ui::{Console, format, out};
@@ -36,16 +37,21 @@ pub struct Args {
     /// Share everything, also .git and what .shoalignore and .dvcignore leave out
     #[arg(long)]
     pub all: bool,
+    /// How fast to send
+    #[command(flatten)]
+    pub limits: Limits,
 }
 
 /// Shares it, and serves it where no node runs that could.
-pub async fn run(args: Args, context: Context) -> Result<Code, Failure> {
+pub async fn run(args: Args, mut context: Context) -> Result<Code, Failure> {
+    context.limit(&args.limits);
     context
         .at_node(async |session| share(&args, session).await)
         .await
 }
 
 async fn share(args: &Args, session: &mut Session) -> Result<Code, Failure> {
+    session.own_limits(&args.limits)?;
     let name = subject(&args.what);
     session.console.begin(format!("sharing {name}"));
     let request = ShareRequest {

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use shoal_node::api::{Client, ConnectMode, Status};
 use shoal_node::daemon;
 
+use crate::args::Limits;
 use crate::error::{Code, Failure};
 use crate::session::Context;
 use crate::ui::{Console, format, out};
@@ -33,13 +34,17 @@ pub struct Args {
     /// Run in the background; its log goes to HOME/node.log
     #[arg(long)]
     pub detach: bool,
+    /// How fast it may send and receive
+    #[command(flatten)]
+    pub limits: Limits,
     /// Leave the session of the terminal first; what --detach starts.
     #[arg(long, hide = true)]
     pub detached: bool,
 }
 
 /// Runs it.
-pub async fn run(args: Args, context: Context) -> Result<Code, Failure> {
+pub async fn run(args: Args, mut context: Context) -> Result<Code, Failure> {
+    context.limit(&args.limits);
     let home = context.home()?;
     if args.detach {
         return detach(&home, &context).await;

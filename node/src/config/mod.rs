@@ -74,6 +74,19 @@ config! {
     /// closed. Each costs about 40 KiB.
     strangers_max: NonZeroU32 = SOME;
 
+    /// The most bytes a second that are sent, to all together, such as `10 MB`; 0 for no limit.
+    /// Less than 16 KiB counts as that.
+    up_max: ByteSize = ByteSize::mib(0);
+
+    /// The most bytes a second that are received, from all together; 0 for no limit.
+    down_max: ByteSize = ByteSize::mib(0);
+
+    /// The most bytes a second that are sent over one connection; 0 for no limit.
+    peer_up_max: ByteSize = ByteSize::mib(0);
+
+    /// The most bytes a second that are received over one connection; 0 for no limit.
+    peer_down_max: ByteSize = ByteSize::mib(0);
+
     /// What is logged to stderr: a level (`warn`), or targets with levels
     /// (`shoal_node=debug`). Tickets and secrets never are.
     log: String = "warn".to_owned();

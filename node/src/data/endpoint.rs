@@ -8,6 +8,7 @@ use shoal_protocol::peer::PeerKey;
 use shoal_store::Store;
 
 use super::crowd::Crowd;
+use super::pace::Paces;
 use super::tls::{TlsIdentity, TlsSetupError};
 use super::traffic::Traffic;
 use crate::identity::Identity;
@@ -24,14 +25,39 @@ struct Inner {
     store: Store,
     agent: String,
     traffic: Arc<Traffic>,
+    limits: Limits,
     crowd: Crowd,
     listening: RwLock<Vec<Address>>,
 }
 
+/// How many bytes a second may go over the network, headers of TCP not counted; 0 for no
+/// limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Sent, in all.
+    pub up: u64,
+    /// Received, in all.
+    pub down: u64,
+    /// Sent over one connection.
+    pub peer_up: u64,
+    /// Received over one connection.
+    pub peer_down: u64,
+}
+
 impl Endpoint {
-    /// The endpoint of the node with this identity and store; `agent` is the software and
-    /// its version, as others may show it.
+    /// The endpoint of the node with this identity and store, without limits; `agent` is the
+    /// software and its version, as others may show it.
     pub fn new(identity: Identity, store: Store, agent: &str) -> Result<Self, TlsSetupError> {
+        Self::limited(identity, store, agent, Limits::default())
+    }
+
+    /// The same, with limits.
+    pub fn limited(
+        identity: Identity,
+        store: Store,
+        agent: &str,
+        limits: Limits,
+    ) -> Result<Self, TlsSetupError> {
         let tls = TlsIdentity::new(&identity)?;
         Ok(Self {
             inner: Arc::new(Inner {
@@ -39,7 +65,8 @@ impl Endpoint {
                 tls,
                 store,
                 agent: agent.to_owned(),
-                traffic: Traffic::new(),
+                traffic: Traffic::limited(Paces::of(limits.up, limits.down)),
+                limits,
                 crowd: Crowd::default(),
                 listening: RwLock::default(),
             }),
@@ -64,6 +91,14 @@ impl Endpoint {
     /// Everything that went through its sockets.
     pub fn traffic(&self) -> &Arc<Traffic> {
         &self.inner.traffic
+    }
+
+    /// Counts the bytes of one connection, which `whole` counts too.
+    pub(super) fn connection(&self, whole: &Arc<Traffic>) -> Arc<Traffic> {
+        let Limits {
+            peer_up, peer_down, ..
+        } = self.inner.limits;
+        whole.limited_part(Paces::of(peer_up, peer_down))
     }
 
     pub(super) fn tls(&self) -> &TlsIdentity {

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::buffers::BufferPool;
+use super::pace::Paces;
 use super::session::Session;
 use super::swarm::{Access, SwarmOptions};
 use super::{Endpoint, FetchError, FetchEvent, Traffic};
@@ -78,7 +79,7 @@ impl Hub {
     ) -> Self {
         Self {
             endpoint: endpoint.clone(),
-            traffic: endpoint.traffic().part(),
+            traffic: endpoint.traffic().limited_part(Paces::of(0, options.down)),
             buffers: BufferPool::new(BUFFERS),
             events,
             timeout: options.timeout,

@@ -319,7 +319,7 @@ async fn visit(
 ) -> Result<(), LinkError> {
     stream.set_nodelay(true)?;
     let endpoint = &desk.house.endpoint;
-    let traffic = endpoint.traffic().part();
+    let traffic = endpoint.connection(endpoint.traffic());
     let counted = Counted::new(stream, Arc::clone(&traffic));
     let stream = TlsStream::accept(counted, endpoint.tls().server()).await?;
     let Link {

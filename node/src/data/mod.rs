@@ -24,6 +24,7 @@ pub mod listener;
 mod listening;
 mod open_requests;
 mod outbox;
+pub mod pace;
 mod page_set;
 mod pages;
 mod plan;
@@ -40,7 +41,7 @@ pub mod traffic;
 mod visitor;
 
 pub use admission::{Admission, Allowed};
-pub use endpoint::Endpoint;
+pub use endpoint::{Endpoint, Limits};
 pub use events::{FetchError, FetchEvent};
 pub use listener::{ConnectedPeer, Listener, ListenerConfig};
 pub use swarm::{Access, FetchOutcome, Swarm, SwarmOptions};

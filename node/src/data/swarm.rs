@@ -82,6 +82,8 @@ impl Access {
 pub struct SwarmOptions {
     /// Give up after so long without progress; never, if nothing.
     pub timeout: Option<Duration>,
+    /// The most bytes a second that it receives, in all; 0 for no limit.
+    pub down: u64,
     /// Stops everything that the swarm does. What came is kept.
     pub cancelled: CancellationToken,
 }
@@ -323,7 +325,7 @@ async fn enter(
     ),
     SessionError,
 > {
-    let traffic = hub.traffic.part();
+    let traffic = hub.endpoint.connection(&hub.traffic);
     let dialled = dial(&hub.endpoint, source.peer, &source.addresses, &traffic)
         .await
         .map_err(|error| SessionError::Lost(error.to_string()))?;

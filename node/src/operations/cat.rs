@@ -110,6 +110,7 @@ impl Node {
         let options = SwarmOptions {
             timeout: timeout_s.map(Duration::from_secs),
             cancelled,
+            ..SwarmOptions::default()
         };
         source.swarm = Some(Arc::new(self.dial(&ticket, options, |_| {})?));
         relay(&source, missing..positions.end, &sender).await

@@ -90,6 +90,7 @@ impl Node {
         let options = SwarmOptions {
             timeout: timeout_s.map(Duration::from_secs),
             cancelled: cancelled.clone(),
+            ..SwarmOptions::default()
         };
         let swarm = self.dial(&ticket, options, events)?;
         let snapshot = match row {

@@ -113,6 +113,7 @@ impl Node {
         let options = SwarmOptions {
             timeout: timeout_s.map(std::time::Duration::from_secs),
             cancelled: reporter.token().clone(),
+            ..SwarmOptions::default()
         };
         let swarm = std::sync::Arc::new(self.dial(&ticket, options, |_| {})?);
         if !health.pages_missing.is_empty() {

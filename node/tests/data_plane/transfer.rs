@@ -223,8 +223,8 @@ async fn a_fetch_that_is_interrupted_goes_on_where_it_was() {
     let dest = bob.path("got.bin");
     let cancelled = CancellationToken::new();
     let options = SwarmOptions {
-        timeout: None,
         cancelled: cancelled.clone(),
+        ..SwarmOptions::default()
     };
     let swarm = bob.swarm_with(&ticket, options, |_| {});
     let snapshot = soon(swarm.snapshot()).await.unwrap();

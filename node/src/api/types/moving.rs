@@ -107,6 +107,8 @@ pub struct GetRequest {
     pub timeout_s: Option<u64>,
     /// Seconds to serve on to others after it is whole.
     pub linger_s: Option<u64>,
+    /// The most bytes a second that this get receives; no limit if not said.
+    pub down_max: Option<u64>,
 }
 
 /// What `get` hands over as its item, when everything is at its place and verified.

@@ -41,6 +41,8 @@ struct Plan {
     /// The right to ask others; nothing where all of it is here.
     ticket: Option<Ticket>,
     timeout: Option<Duration>,
+    /// The most bytes a second to receive; 0 for no limit.
+    down_max: u64,
 }
 
 impl Node {
@@ -155,6 +157,7 @@ impl Node {
             },
             ticket,
             timeout: request.timeout_s.map(Duration::from_secs),
+            down_max: request.down_max.unwrap_or(0),
         })
     }
 }

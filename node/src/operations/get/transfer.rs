@@ -201,6 +201,7 @@ impl Work<'_> {
         let options = SwarmOptions {
             timeout: self.plan.timeout,
             cancelled: self.transfer.cancelled.clone(),
+            down: self.plan.down_max,
         };
         let (transfer, node) = (Arc::clone(self.transfer), self.node.clone());
         let snapshot = self.plan.key.snapshot;
