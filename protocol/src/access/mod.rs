@@ -5,6 +5,7 @@
 //! is the node's) and knowledge of hashes as a right to read.
 
 pub mod address;
+mod armour;
 pub mod grant;
 pub mod presentation;
 pub mod ticket;
