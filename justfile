@@ -39,7 +39,7 @@ resume-campaign:
     cargo build --release --workspace
     SHOAL_CAMPAIGN=large cargo test --release --workspace --test e2e resume -- --nocapture --test-threads=1
 
-# Fuzz one parser of outside bytes: ticket, frame, page, manifest, path, snapshot, pack.
+# Fuzz one parser of outside bytes: ticket, invitation, team, frame, page, manifest, path, snapshot, pack.
 fuzz TARGET SECONDS="60":
     cargo +nightly fuzz run --fuzz-dir fuzz {{TARGET}} -- -max_total_time={{SECONDS}}
 

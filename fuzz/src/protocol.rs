@@ -6,6 +6,7 @@
 
 use std::str::FromStr;
 
+use shoal_protocol::access::team::{Batch, InvitationRecord, SignedOperation, Team};
 use shoal_protocol::codec;
 use shoal_protocol::id::{ChunkId, PageId};
 use shoal_protocol::manifest::{self, Entry, SnapshotCursor, Step};
@@ -14,6 +15,7 @@ use shoal_protocol::paged_list::{
     ChunkRef, Cursor, Diff, Item, MemoryPages, PageSource, ReadError,
 };
 use shoal_protocol::path::ManifestPath;
+use shoal_protocol::peer::PeerKey;
 use shoal_protocol::snapshot::{ProfileId, Shape, Snapshot};
 use shoal_protocol::version::Version;
 
@@ -45,6 +47,35 @@ pub fn snapshot(data: &[u8]) {
     if let Ok(version) = Version::from_bytes(data) {
         assert_eq!(version.to_bytes(), data);
     }
+}
+
+/// Operations of a team and what a minter keeps. Whatever is read is merged into the team of
+/// each author: bytes that nobody signed never get in. Gives how many operations were read.
+pub fn team(data: &[u8]) -> usize {
+    if let Ok(record) = InvitationRecord::from_bytes(data) {
+        assert_eq!(record.to_bytes(), data);
+    }
+    if let Ok(signed) = SignedOperation::from_bytes(data) {
+        assert_eq!(signed.to_bytes(), data);
+    }
+    let Ok(batch) = Batch::from_bytes(data) else {
+        return 0;
+    };
+    assert_eq!(batch.to_bytes(), data);
+    let operations = batch.into_operations();
+    let authors = operations.iter().map(|signed| signed.operation.author);
+    for root in authors.chain([PeerKey::from_bytes([0; 32])]) {
+        let mut team = Team::new(root);
+        let merged = team.merge(operations.clone());
+        assert_eq!(merged.new.len(), team.operations().len());
+        for signed in team.operations() {
+            assert!(signed.is_signed() && signed.operation.team == team.id());
+        }
+        let mut again = Team::new(root);
+        again.merge(operations.iter().rev().cloned());
+        assert_eq!(team, again);
+    }
+    operations.len()
 }
 
 /// One page as the whole list, of either kind.

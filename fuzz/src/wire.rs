@@ -4,6 +4,7 @@
 //! proptest, so that they are always compiled and tried.
 
 use shoal_protocol::access::Ticket;
+use shoal_protocol::access::team::{Batch, Heads, Invitation};
 use shoal_protocol::have::RangeSet;
 use shoal_protocol::wire::{Message, Prefix, write_head};
 
@@ -21,6 +22,16 @@ pub fn frame(stream: &[u8]) -> usize {
             Message::Have(_) | Message::HaveUpdate(_) => {
                 if let Ok(set) = RangeSet::from_bytes(payload) {
                     assert_eq!(set.to_bytes().as_deref(), Ok(payload));
+                }
+            }
+            Message::Entered(_) | Message::TeamHeads(_) => {
+                if let Ok(heads) = Heads::from_bytes(payload) {
+                    assert_eq!(heads.to_bytes(), payload);
+                }
+            }
+            Message::TeamOperations(_) => {
+                if let Ok(batch) = Batch::from_bytes(payload) {
+                    assert_eq!(batch.to_bytes(), payload);
                 }
             }
             _ => {}
@@ -48,5 +59,12 @@ fn next(stream: &[u8]) -> Option<(Message, &[u8], &[u8])> {
 pub fn ticket(data: &[u8]) {
     if let Ok(ticket) = Ticket::from_text(&String::from_utf8_lossy(data)) {
         assert_eq!(Ticket::from_text(&ticket.to_text()), Ok(ticket));
+    }
+}
+
+/// Pasted text where an invitation is expected.
+pub fn invitation(data: &[u8]) {
+    if let Ok(invitation) = Invitation::from_text(&String::from_utf8_lossy(data)) {
+        assert_eq!(Invitation::from_text(&invitation.to_text()), Ok(invitation));
     }
 }

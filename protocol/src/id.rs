@@ -110,6 +110,14 @@ id_type! {
     /// A signed right to read.
     GrantId, "grant", |bytes| blake3::derive_key("shoal 1 grant", bytes)
 }
+id_type! {
+    /// A team: what one root key signs. Hashed from the root's public key.
+    TeamId, "team", |bytes| blake3::derive_key("shoal 1 team", bytes)
+}
+id_type! {
+    /// A signed operation on a team's membership.
+    OperationId, "op", |bytes| blake3::derive_key("shoal 1 team operation", bytes)
+}
 
 #[cfg(test)]
 mod tests {
@@ -123,6 +131,8 @@ mod tests {
             *SnapshotId::of(b"same").as_bytes(),
             *VersionId::of(b"same").as_bytes(),
             *GrantId::of(b"same").as_bytes(),
+            *TeamId::of(b"same").as_bytes(),
+            *OperationId::of(b"same").as_bytes(),
         ];
         for (i, a) in ids.iter().enumerate() {
             assert!(ids[i + 1..].iter().all(|b| a != b));
@@ -138,6 +148,8 @@ mod tests {
             SnapshotId::of(b"shoal").to_string(),
             VersionId::of(b"shoal").to_string(),
             GrantId::of(b"shoal").to_string(),
+            TeamId::of(b"shoal").to_string(),
+            OperationId::of(b"shoal").to_string(),
         ];
         assert_eq!(
             texts,
@@ -147,6 +159,8 @@ mod tests {
                 "snap_3a540ff3011f0499f3e40fc10955178680e34132ddc7a8c556ba183320db841e",
                 "ver_a58dd95e551c7c573667d4b8c7940965f2bd9d6a080d54cd75bc4e7d05fd471f",
                 "grant_02f4573133b94c0318957491f9b5b2f83a07a14e5d636a4517b213bfca9510b4",
+                "team_0736a719bbbcc7d1e4d4f02c059213ab50f7ffd7d38700c1062b678d5ebed5cc",
+                "op_45e786db15a63d537713ce36ab637d0607013082189aca85ce6949692f553ef0",
             ]
         );
     }

@@ -31,6 +31,20 @@ proptest! {
     }
 
     #[test]
+    fn teams(data: Vec<u8>, damage in vec((any::<prop::sample::Index>(), any::<u8>()), 0..3)) {
+        bodies::team(&data);
+        let mut batch = honest_batch();
+        for (at, byte) in damage {
+            let at = at.index(batch.len());
+            batch[at] = byte;
+        }
+        bodies::team(&batch);
+        if let Some(operation) = batch.get(8..) {
+            bodies::team(operation);
+        }
+    }
+
+    #[test]
     fn manifests(data in vec(any::<u8>(), 0..600), honest in vec(0u8..160, 0..600)) {
         bodies::manifest(&data);
         bodies::manifest(&honest);
@@ -49,4 +63,21 @@ fn some_of_the_made_up_manifests_are_whole() {
         steps_max = steps_max.max(bodies::manifest(&data));
     }
     assert!(steps_max > 10, "{steps_max}");
+}
+
+/// The operations among the golden vectors of teams, as one batch.
+fn honest_batch() -> Vec<u8> {
+    let lines = include_str!("../src/access/team/tests/golden.txt").lines();
+    let operations: Vec<_> = lines
+        .filter_map(|line| line.strip_prefix("operation "))
+        .map(|hex| data_encoding::HEXLOWER.decode(hex.as_bytes()).expect("hex"))
+        .collect();
+    let count = operations.len() as u64;
+    [count.to_le_bytes().to_vec(), operations.concat()].concat()
+}
+
+/// The oracle of `team` sees operations that were really signed.
+#[test]
+fn an_honest_batch_is_read() {
+    assert_eq!(bodies::team(&honest_batch()), 7);
 }

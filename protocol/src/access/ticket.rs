@@ -1,6 +1,6 @@
 //! A grant as one line of text, with where to use it.
 //!
-//! Owns: the text form (`shoal1` and base32) and an error of its own for everything that
+//! Owns: the text form (`shoal1` and base32, by `armour`) and an error of its own for everything that
 //! happens to pasted text: cut, mistyped, wrapped, tampered with, expired, somebody else's.
 //! Refuses: to be printed. A ticket carries a secret, so there is no `Display`, `Debug` and
 //! every error leave it out, and [`Ticket::to_text`] is called where a ticket is meant to
@@ -9,10 +9,10 @@
 use std::fmt;
 
 use bincode::{Decode, Encode};
-use data_encoding::BASE32_NOPAD;
 use libp2p_identity::ed25519;
 
 use super::address::Address;
+use super::armour::{Armour, ArmourError};
 use super::grant::{GrantError, SignedGrant};
 use crate::bounded::{List, Text};
 use crate::codec;
@@ -25,11 +25,13 @@ pub const TICKET_ADDRESSES_MAX: usize = 8;
 /// The longest name in a ticket, in bytes.
 pub const TICKET_NAME_BYTES_MAX: usize = 96;
 
-const WORD: &str = "shoal";
-const VERSION: char = '1';
-const CHECKSUM_CONTEXT: &str = "shoal 1 ticket checksum";
-const CHECKSUM_BYTES: usize = 4;
-const PAYLOAD_BYTES_MAX: usize = (TICKET_CHARS_MAX - WORD.len() - 1) * 5 / 8 - CHECKSUM_BYTES;
+const ARMOUR: Armour = Armour {
+    word: "shoal",
+    version: '1',
+    checksum_context: "shoal 1 ticket checksum",
+    chars_max: TICKET_CHARS_MAX,
+};
+const PAYLOAD_BYTES_MAX: usize = ARMOUR.payload_bytes_max();
 
 /// A name that a shared folder or file suggests for itself.
 pub type NameHint = Text<TICKET_NAME_BYTES_MAX>;
@@ -132,6 +134,18 @@ pub enum TicketError {
     ForAnother(PeerKey),
 }
 
+impl From<ArmourError> for TicketError {
+    fn from(error: ArmourError) -> Self {
+        match error {
+            ArmourError::AnotherWord => TicketError::NotATicket,
+            ArmourError::Version(version) => TicketError::Version(version),
+            ArmourError::TooLong => TicketError::TooLong,
+            ArmourError::Character { character, at } => TicketError::Character { character, at },
+            ArmourError::Checksum => TicketError::Checksum,
+        }
+    }
+}
+
 impl From<GrantError> for TicketError {
     fn from(error: GrantError) -> Self {
         match error {
@@ -215,25 +229,12 @@ impl Ticket {
 
     /// The line to paste. It gives whoever sees it what the ticket grants.
     pub fn to_text(&self) -> String {
-        let mut bytes = codec::encode(&self.body);
-        bytes.extend_from_slice(&checksum(&bytes));
-        let mut text = format!("{WORD}{VERSION}");
-        text.push_str(&BASE32_NOPAD.encode(&bytes).to_ascii_lowercase());
-        text
+        ARMOUR.text_of(&codec::encode(&self.body))
     }
 
     /// The ticket in `text`, with white space around or inside it (wrapped lines) left out.
     pub fn from_text(text: &str) -> Result<Self, TicketError> {
-        let digits = digits(text)?;
-        let mut bytes = BASE32_NOPAD
-            .decode(digits.as_bytes())
-            .map_err(|_| TicketError::Checksum)?;
-        let payload_bytes =
-            (bytes.len().checked_sub(CHECKSUM_BYTES)).ok_or(TicketError::Checksum)?;
-        let found = bytes.split_off(payload_bytes);
-        if found != checksum(&bytes) {
-            return Err(TicketError::Checksum);
-        }
+        let bytes = ARMOUR.payload_of(text)?;
         let body: Body = codec::decode_canonical::<_, PAYLOAD_BYTES_MAX>(&bytes)
             .map_err(|_| TicketError::Malformed)?;
         if body.address_count() > TICKET_ADDRESSES_MAX || !body.secret_is_the_holders() {
@@ -271,42 +272,5 @@ impl Body {
 
 /// Whether `text` can be nothing but a ticket, good or bad, of this version or another.
 pub fn is_meant_as_ticket(text: &str) -> bool {
-    let text = text.trim_start().as_bytes();
-    let word = text.get(..WORD.len());
-    word.is_some_and(|word| word.eq_ignore_ascii_case(WORD.as_bytes()))
-        && text.get(WORD.len()).is_some_and(u8::is_ascii_digit)
-}
-
-/// What stands behind `shoal1`, upper-case, without white space; read no further than a
-/// ticket can be long.
-fn digits(text: &str) -> Result<String, TicketError> {
-    let mut characters = text.chars().filter(|c| !c.is_whitespace());
-    for expected in WORD.chars() {
-        let found = characters.next().ok_or(TicketError::NotATicket)?;
-        if found.to_ascii_lowercase() != expected {
-            return Err(TicketError::NotATicket);
-        }
-    }
-    match characters.next() {
-        Some(VERSION) => {}
-        Some(other) if other.is_ascii_digit() => return Err(TicketError::Version(other)),
-        _ => return Err(TicketError::NotATicket),
-    }
-    let mut digits = String::new();
-    for (i, character) in characters.enumerate() {
-        let at = WORD.len() + 1 + i + 1;
-        if at > TICKET_CHARS_MAX {
-            return Err(TicketError::TooLong);
-        }
-        match character.to_ascii_uppercase() {
-            digit @ ('A'..='Z' | '2'..='7') => digits.push(digit),
-            _ => return Err(TicketError::Character { character, at }),
-        }
-    }
-    Ok(digits)
-}
-
-fn checksum(payload: &[u8]) -> [u8; CHECKSUM_BYTES] {
-    let hash = blake3::derive_key(CHECKSUM_CONTEXT, payload);
-    [hash[0], hash[1], hash[2], hash[3]]
+    ARMOUR.is_meant(text)
 }

@@ -62,6 +62,9 @@ impl Features {
     pub const ZSTD_WITH_BASE: Features = Features(1 << 3);
     /// Tells and understands [`super::Neighbours`].
     pub const NEIGHBOURS: Features = Features(1 << 4);
+    /// Belongs to a team, or could: understands [`super::Enter`] and [`super::Redeem`] and
+    /// what comes of them. Says nothing of whether there is a team.
+    pub const TEAM: Features = Features(1 << 5);
 
     /// What both have.
     #[must_use]

@@ -16,12 +16,20 @@ pub const FRAME_HEADER_BYTES_MAX: usize = u16::MAX as usize;
 /// The longest payload of a frame: one buffer of this size a connection is enough.
 pub const FRAME_PAYLOAD_BYTES_MAX: usize = 1 << 20;
 
+pub use crate::access::team::{
+    ACTION_BYTES_MAX, BATCH_BYTES_MAX as TEAM_BATCH_BYTES_MAX, BATCH_OPERATIONS_MAX,
+    HEADS_MAX as TEAM_HEADS_MAX, INVITATION_ADDRESSES_MAX, INVITATION_CHARS_MAX,
+    MEMBER_NAME_BYTES_MAX, OPERATION_BYTES_MAX, PROOF_OPERATIONS_MAX, TEAM_BYTES_MAX,
+};
 pub use crate::chunking::CHUNK_BYTES_MAX;
 pub use crate::paged_list::PAGE_BYTES_MAX;
 
 // One frame carries at least one whole chunk, or one whole page.
 const _: () = assert!(CHUNK_BYTES_MAX as usize <= FRAME_PAYLOAD_BYTES_MAX);
 const _: () = assert!(PAGE_BYTES_MAX <= FRAME_PAYLOAD_BYTES_MAX);
+
+// The heads of a full team fit into one frame.
+const _: () = assert!(TEAM_HEADS_MAX * 32 <= FRAME_PAYLOAD_BYTES_MAX);
 
 /// The most plain bytes that one RunData may stand for, however small it travels.
 pub const RUN_DATA_PLAIN_BYTES_MAX: usize = FRAME_PAYLOAD_BYTES_MAX;

@@ -6,7 +6,13 @@
 use super::frame::FrameError;
 use super::handshake::{Admitted, Bye, Hello, Ping, Pong, Present, Refused};
 use super::have::{Have, HaveRequest, HaveUpdate, Locate, Located, Neighbours};
-use super::limits::{FRAME_HEADER_BYTES_MAX, FRAME_PAYLOAD_BYTES_MAX, WIRE_VERSION};
+use super::limits::{
+    FRAME_HEADER_BYTES_MAX, FRAME_PAYLOAD_BYTES_MAX, TEAM_BATCH_BYTES_MAX, WIRE_VERSION,
+};
+use super::team::{
+    Enter, Entered, NotEntered, NotWelcome, Redeem, TeamHeads, TeamOperations, TeamSecret, Welcome,
+    check_heads,
+};
 use super::transfer::{
     Busy, Cancel, Inconsistent, PageRequest, Pages, RunData, RunEnd, RunRequest,
 };
@@ -101,6 +107,15 @@ messages! {
     0x23 Locate:      header 16 << 10, payload 0;
     0x24 Located:     header 32 << 10, payload 0;
     0x25 Neighbours:  header 32 << 10, payload 0;
+    0x30 Enter:       header  4 << 10, payload 0;
+    0x31 Entered:     header  4 << 10, payload PAYLOAD;
+    0x32 NotEntered:  header       64, payload 0;
+    0x33 TeamHeads:   header        0, payload PAYLOAD;
+    0x34 TeamOperations: header     1, payload TEAM_BATCH_BYTES_MAX;
+    0x35 TeamSecret:  header       64, payload 0;
+    0x36 Redeem:      header      256, payload 0;
+    0x37 Welcome:     header  4 << 10, payload 0;
+    0x38 NotWelcome:  header        8, payload 0;
 }
 
 impl Message {
@@ -112,6 +127,8 @@ impl Message {
             Message::Pages(pages) => pages.check(payload_bytes),
             Message::RunRequest(request) => request.check(),
             Message::RunData(data) => data.check(payload_bytes),
+            Message::Entered(_) | Message::TeamHeads(_) => check_heads(payload_bytes),
+            Message::TeamOperations(_) => TeamOperations::check(payload_bytes),
             _ => Ok(()),
         }
     }

@@ -8,6 +8,7 @@ pub mod handshake;
 pub mod have;
 pub mod limits;
 pub mod message;
+pub mod team;
 pub mod transfer;
 
 #[cfg(test)]
@@ -21,6 +22,10 @@ pub use have::{
     Have, HaveRequest, HaveUpdate, Locate, Located, Neighbour, Neighbours, Place, Sought,
 };
 pub use message::{Kind, Message};
+pub use team::{
+    Enter, Entered, NotEntered, NotEnteredReason, NotWelcome, NotWelcomeReason, Redeem, TeamHeads,
+    TeamOperations, TeamSecret, Welcome,
+};
 pub use transfer::{
     Base, Busy, Cancel, Codec, Codecs, Outcome, PageCodec, PageHead, PageRequest, Pages, RequestId,
     RunData, RunEnd, RunRequest,

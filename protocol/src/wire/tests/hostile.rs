@@ -160,6 +160,15 @@ fn what_cannot_be_is_refused_although_it_decodes() {
         snapshot: SnapshotId::of(b""),
         pages: List::empty(),
     };
+    let binding = Binding {
+        client: PeerKey::of(&keypair(3)),
+        server: PeerKey::of(&keypair(1)),
+        nonce: Nonce([9; 32]),
+    };
+    let entered = Entered {
+        tag: Tag::of_server(&binding.server, &binding),
+        proof: membership(),
+    };
     let scattered: RangeSet = (0..257).map(|i| i * 2..i * 2 + 1).collect();
     let cases: Vec<(Message, usize, &str)> = vec![
         (data.into(), 999, "raw bytes have another length"),
@@ -221,6 +230,13 @@ fn what_cannot_be_is_refused_although_it_decodes() {
             "a page is too long",
         ),
         (many_packed.into(), 17, "too long together"),
+        (TeamHeads {}.into(), 33, "no whole number of ids"),
+        (entered.into(), 1, "no whole number of ids"),
+        (
+            TeamOperations { last: true }.into(),
+            7,
+            "a batch without its count",
+        ),
     ];
     for (message, payload_bytes, says) in cases {
         let error = error_of(&forged(&message, payload_bytes));

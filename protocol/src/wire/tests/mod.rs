@@ -6,15 +6,19 @@ mod samples;
 
 use libp2p_identity::ed25519;
 
-use self::samples::{presentation, samples, snapshot};
+use self::samples::{membership, presentation, samples, snapshot};
 use super::*;
 
+use crate::access::team::{
+    ACTION_BYTES_MAX, Action, EpochSecret, MembershipProof, Operation, Redemption, SignedOperation,
+    Tag, Team, UnknownAction,
+};
 use crate::access::{
     Binding, Grant, HolderSecret, Nonce, Presentation, Rights, Scope, SignedGrant,
 };
 use crate::bounded::{List, Text};
 use crate::have::RangeSet;
-use crate::id::{ChunkId, PageId, SnapshotId};
+use crate::id::{ChunkId, PageId, SnapshotId, TeamId};
 use crate::peer::PeerKey;
 use crate::snapshot::{ProfileId, Shape, Snapshot};
 
@@ -178,6 +182,61 @@ fn the_longest_messages_fit_into_their_headers() {
             "{:?}",
             message.kind()
         );
+    }
+}
+
+#[test]
+fn the_longest_proof_fits_into_the_messages_that_carry_it() {
+    let root = PeerKey::of(&keypair(1));
+    let binding = Binding {
+        client: root,
+        server: root,
+        nonce: Nonce([0; 32]),
+    };
+    let unknown = UnknownAction::new(99, vec![0; ACTION_BYTES_MAX]).expect("as long as may be");
+    let operation = Operation {
+        team: TeamId::of(root.as_bytes()),
+        author: root,
+        sequence: 1,
+        previous: Some(crate::id::OperationId::of(b"")),
+        when_unix_s: 0,
+        action: Action::Unknown(unknown),
+    };
+    let longest = vec![SignedOperation::sign(operation, &keypair(1)); 2];
+    let bytes = crate::codec::encode(&longest);
+    let proof: MembershipProof =
+        crate::codec::decode_canonical::<_, 4096>(&bytes).expect("as long as may be");
+    let tag = Tag::of_client(&root, &binding);
+    let messages: [(Message, usize); 4] = [
+        (
+            Enter {
+                tag,
+                proof: Some(proof.clone()),
+            }
+            .into(),
+            0,
+        ),
+        (
+            Entered {
+                tag,
+                proof: proof.clone(),
+            }
+            .into(),
+            limits::FRAME_PAYLOAD_BYTES_MAX,
+        ),
+        (Welcome { proof }.into(), 0),
+        (
+            Redeem {
+                redemption: Redemption::new(&TeamId::of(b""), &keypair(6), &binding),
+                name: Text::cut(&"x".repeat(1000)),
+            }
+            .into(),
+            0,
+        ),
+    ];
+    for (message, payload_bytes) in messages {
+        let bytes = head(&message, payload_bytes);
+        assert!(read(&bytes).is_ok_and(|(_, read)| read == message));
     }
 }
 

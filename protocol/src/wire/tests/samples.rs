@@ -30,8 +30,87 @@ pub(super) fn presentation() -> Presentation {
     Presentation::new(SignedGrant::sign(grant, &keypair(1)), &keypair(2), &binding)
 }
 
+/// A member's proof: the root named an admin, who admitted it.
+pub(super) fn membership() -> MembershipProof {
+    let mut team = Team::new(PeerKey::of(&keypair(1)));
+    for (author, node) in [(1, 2), (2, 3)] {
+        let (node, name) = (
+            PeerKey::of(&keypair(node)),
+            Text::cut(&format!("node-{node}")),
+        );
+        let action = match author {
+            1 => Action::NameAdmin { node, name },
+            _ => Action::AdmitMember {
+                node,
+                name,
+                expires_unix_s: None,
+            },
+        };
+        team.merge([team.sign(&keypair(author), 1_800_000_000, action)]);
+    }
+    team.proof_of(&PeerKey::of(&keypair(3))).expect("admitted")
+}
+
+/// The messages of teams.
+fn team_samples() -> Vec<(Message, usize)> {
+    let binding = Binding {
+        client: PeerKey::of(&keypair(3)),
+        server: PeerKey::of(&keypair(1)),
+        nonce: Nonce([9; 32]),
+    };
+    let root = PeerKey::of(&keypair(1));
+    let server_tag = Tag::of_server(&root, &binding);
+    let enter = |proof| Enter {
+        tag: Tag::of_client(&root, &binding),
+        proof,
+    };
+    let entered = Entered {
+        tag: server_tag,
+        proof: membership(),
+    };
+    let not_entered = |reason| NotEntered { reason };
+    let secret = TeamSecret {
+        epoch: 7,
+        secret: EpochSecret::from_bytes([5; 32]),
+    };
+    let redeem = Redeem {
+        redemption: Redemption::new(&TeamId::of(root.as_bytes()), &keypair(6), &binding),
+        name: Text::cut("gpu-17"),
+    };
+    let welcome = Welcome {
+        proof: membership(),
+    };
+    let not_welcome = NotWelcome {
+        reason: NotWelcomeReason::UsedUp,
+    };
+    let unproven = NotEnteredReason::Unproven { tag: server_tag };
+    vec![
+        (enter(None).into(), 0),
+        (enter(Some(membership())).into(), 0),
+        (entered.into(), 64),
+        (not_entered(NotEnteredReason::NotPermitted).into(), 0),
+        (not_entered(unproven).into(), 0),
+        (
+            not_entered(NotEnteredReason::Full { retry_ms: 1500 }).into(),
+            0,
+        ),
+        (TeamHeads {}.into(), 96),
+        (TeamOperations { last: true }.into(), 8),
+        (secret.into(), 0),
+        (redeem.into(), 0),
+        (welcome.into(), 0),
+        (not_welcome.into(), 0),
+    ]
+}
+
 /// At least one message of every kind, with the length of its payload.
 pub(super) fn samples() -> Vec<(Message, usize)> {
+    let mut samples = first_samples();
+    samples.extend(team_samples());
+    samples
+}
+
+fn first_samples() -> Vec<(Message, usize)> {
     let snapshot_id = snapshot().id();
     let grant = presentation().grant.id();
     let raw_page = PageHead {
