@@ -5,7 +5,7 @@
 //! apart must come to the same when they meet (docs/decisions/0007-team-operations.md).
 //!
 //! It reads from the statement to the state: `action` and `operation` are what is signed;
-//! `keep` says which operations are kept, `ruling` what they give; `state` is the [`Team`],
+//! `keep` and `room` say which operations are kept, `ruling` what they give; `state` is the [`Team`],
 //! `sync` brings two of them together, `proof` and `door` let a member in, `invitation` and
 //! `redemption` a guest.
 
@@ -17,6 +17,7 @@ mod keep;
 mod operation;
 mod proof;
 mod redemption;
+mod room;
 mod ruling;
 mod state;
 mod sync;
@@ -39,6 +40,7 @@ pub use proof::{MembershipProof, PROOF_OPERATIONS_MAX, ProofError};
 pub use redemption::{
     INVITATION_RECORD_BYTES_MAX, InvitationRecord, REDEMPTION_DOMAIN, RedeemError, Redemption,
 };
+pub use room::{REVOCATIONS_ROOM_BYTES, ROOT_ROOM_BYTES, TEAM_BYTES_MAX};
 pub use ruling::Standing;
-pub use state::{Member, Merged, REVOCATIONS_ROOM_BYTES, ROOT_ROOM_BYTES, TEAM_BYTES_MAX, Team};
+pub use state::{Member, Merged, Team};
 pub use sync::{BATCH_BYTES_MAX, BATCH_OPERATIONS_MAX, Batch, HEADS_MAX, Heads, HeadsError};

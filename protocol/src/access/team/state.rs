@@ -11,16 +11,10 @@ use super::action::Action;
 use super::epoch::Epoch;
 use super::keep::{self, Operations, Reason};
 use super::operation::{Cut, OPERATION_BYTES_MAX, Operation, SignedOperation};
+use super::room::{self, length};
 use super::ruling::{Record, Ruling, Standing, Until};
 use crate::id::{OperationId, TeamId};
 use crate::peer::PeerKey;
-
-/// The most bytes of operations that are kept.
-pub const TEAM_BYTES_MAX: usize = 4 << 20;
-/// Of these, what only the root and revocations may fill,
-pub const REVOCATIONS_ROOM_BYTES: usize = 1 << 20;
-/// and of this what only the root may fill, so that whoever fills the rest can be revoked.
-pub const ROOT_ROOM_BYTES: usize = 512 << 10;
 
 /// A team as its kept operations make it. Two of one root that hold the same operations are
 /// equal, however these came.
@@ -173,46 +167,16 @@ impl Team {
         }
     }
 
-    /// Takes out what is new and does not fit, and what hung from that. What was there stays.
+    /// Takes out what is new and does not fit, and what hung from that.
     fn make_room(&mut self, added: &mut BTreeSet<OperationId>, merged: &mut Merged) {
-        let added_bytes = |id: &OperationId| length(&self.operations[id]);
-        let all: usize = self.operations.values().map(length).sum();
-        let mut used = all - added.iter().map(added_bytes).sum::<usize>();
-        let mut waiting: Vec<_> = (added.iter())
-            .map(|id| {
-                let signed = &self.operations[id];
-                let room = self.room_for(&signed.operation);
-                let place = (
-                    self.storey(&signed.operation.author),
-                    signed.operation.sequence,
-                );
-                (std::cmp::Reverse(room), place, *id)
-            })
-            .collect();
-        waiting.sort();
-        let mut is_full = false;
-        for (std::cmp::Reverse(room), _, id) in waiting {
-            let bytes = length(&self.operations[&id]);
-            if used + bytes <= room {
-                used += bytes;
-                continue;
-            }
-            is_full = true;
-            self.operations.remove(&id);
-            added.remove(&id);
-            merged.refused.push((id, Reason::Full));
+        let refused = room::without_room(&self.root, &self.operations, added);
+        for id in &refused {
+            self.operations.remove(id);
+            added.remove(id);
+            merged.refused.push((*id, Reason::Full));
         }
-        if is_full {
+        if !refused.is_empty() {
             self.sift(added, merged);
-        }
-    }
-
-    /// Up to how many bytes the state may be filled by this operation.
-    fn room_for(&self, operation: &Operation) -> usize {
-        match operation.action {
-            _ if operation.author == self.root => TEAM_BYTES_MAX,
-            Action::Revoke { .. } => TEAM_BYTES_MAX - ROOT_ROOM_BYTES,
-            _ => TEAM_BYTES_MAX - REVOCATIONS_ROOM_BYTES,
         }
     }
 
@@ -334,7 +298,3 @@ impl PartialEq for Team {
 }
 
 impl Eq for Team {}
-
-fn length(signed: &SignedOperation) -> usize {
-    signed.to_bytes().len()
-}
