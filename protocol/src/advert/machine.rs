@@ -218,7 +218,7 @@ impl Advert {
         match &self.sweep.step {
             Step::Loading(..) | Step::Sending(_) => return None,
             Step::Pausing(until) if *until > now => return None,
-            Step::Pausing(_) | Step::Idle => {}
+            Step::Pausing(_) | Step::Idle => self.sweep.step = Step::Idle,
         }
         let from = self.sweep.position(now)?;
         let region = match self.atlas.around(&from, self.config.copies) {

@@ -130,8 +130,8 @@ impl AdvertBatch {
 
 impl AdvertAck {
     /// Canonical bytes.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        codec::encode(self)
+    pub fn to_bytes(self) -> Vec<u8> {
+        codec::encode(&self)
     }
 
     /// The acknowledgement with these canonical bytes.

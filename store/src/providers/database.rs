@@ -86,6 +86,7 @@ impl ProviderFile {
         writing.open_table(PROVIDERS)?;
         writing.open_table(RECORDS)?;
         writing.commit()?;
+        home.sync_dir(Path::new("")).map_err(StoreError::io(NAME))?;
         Ok(this)
     }
 

@@ -60,6 +60,7 @@ struct World {
     is_listed: bool,
     open: BTreeSet<usize>,
     lookups_fail: bool,
+    loads_fail: bool,
     bytes: u64,
     most_keys: usize,
 }
@@ -107,6 +108,7 @@ impl World {
             is_listed: false,
             open: BTreeSet::new(),
             lookups_fail: false,
+            loads_fail: false,
             bytes: 0,
             most_keys: 0,
         };
@@ -213,6 +215,10 @@ impl World {
                 let closest = self.closest(&Position::of_key(&target), COPIES);
                 let peers = closest.into_iter().map(|i| self.peers[i].key).collect();
                 self.tell(Input::Located { lookup, peers });
+            }
+            Event::Loaded(..) if self.loads_fail => {
+                self.is_listed = false;
+                self.tell(Input::LoadFailed);
             }
             Event::Loaded(from, to, keys_max) => {
                 let mut range = self.keys.range(from..=to).map(|(_, key)| *key);

@@ -240,3 +240,21 @@ fn peers_tell_how_many_keys_there_is_room_for() {
     world.sweep();
     assert_eq!(world.advert.capacity(), Some(100_000 * 30 / 20));
 }
+
+#[test]
+fn keys_that_cannot_be_loaded_are_listed_and_asked_for_again_later() {
+    // What was known of the network is old by then, and has to be asked for again too.
+    let config = AdvertConfig {
+        region_age_max: Duration::from_secs(30),
+        ..fast()
+    };
+    let mut world = World::with(30, 1000, config);
+    world.loads_fail = true;
+    world.run_for(Duration::from_secs(600));
+    let lookups = world.advert.sent().lookups;
+    assert!((5..=25).contains(&lookups), "{lookups}");
+    assert!(world.events < 500, "it does not spin: {}", world.events);
+    world.loads_fail = false;
+    world.sweep();
+    assert_eq!(world.share_of_copies(1), 1.0);
+}
