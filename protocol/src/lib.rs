@@ -6,6 +6,7 @@
 //! here can be replayed from its arguments (see docs/ARCHITECTURE.md).
 
 pub mod access;
+pub mod advert;
 pub mod bounded;
 pub mod chunking;
 pub mod codec;

@@ -1,5 +1,6 @@
 //! The disk: where chunks and pages lie, how they get there and how they are got back.
 
+pub mod adverts;
 mod batch;
 pub mod check;
 pub mod collect;
@@ -18,6 +19,7 @@ mod open_files;
 mod pack;
 mod page_cache;
 pub mod progress;
+pub mod providers;
 mod read;
 mod rebuild;
 pub mod receive;

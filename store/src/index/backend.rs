@@ -11,7 +11,7 @@ use redb::StorageBackend;
 
 use crate::disk::DiskFile;
 
-pub(super) struct DiskBackend(pub(super) Arc<dyn DiskFile>);
+pub(crate) struct DiskBackend(pub(crate) Arc<dyn DiskFile>);
 
 impl fmt::Debug for DiskBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -18,6 +18,7 @@ mod tables;
 mod view;
 
 pub use absolute::AbsolutePath;
+pub(crate) use backend::DiskBackend;
 pub(crate) use changes::{ByHash, Changes, ChunkChange};
 pub(crate) use open::{FORMAT, Index, IndexError, SyncNote};
 pub use rows::{
@@ -25,4 +26,5 @@ pub use rows::{
     Origin, PackSpot, ReceiveRow, RootId, SnapshotRow,
 };
 pub use table::Rows;
+pub(crate) use table::intact;
 pub use view::View;

@@ -91,7 +91,7 @@ impl<K: Key + 'static, V: Value + 'static> Table<K, V> {
 
 /// What `work` on a place of the index gives; a panic of it means that the place is damaged.
 /// Whatever `work` had in its hands is of no more use then.
-pub(super) fn intact<T>(
+pub(crate) fn intact<T>(
     place: &str,
     work: impl FnOnce() -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
