@@ -10,7 +10,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
     add, cat, completions, config, demo, diff, doctor, down, du, get, ls, man, peers, share,
-    status, up, verify,
+    status, team, up, verify,
 };
 use crate::values;
 
@@ -142,6 +142,7 @@ pub enum Command {
     Down(down::Args),
     Status(status::Args),
     Peers(peers::Args),
+    Team(team::Args),
     Doctor(doctor::Args),
     Config(config::Args),
     Completions(completions::Args),

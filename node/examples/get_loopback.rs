@@ -57,6 +57,7 @@ async fn main() -> Result<(), Failure> {
         all: true,
         mode: AddMode::InPlace,
         kept: false,
+        audience: None,
     };
     let began = Instant::now();
     let added = store.add(&request, &Silent)?;

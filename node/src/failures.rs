@@ -19,6 +19,7 @@ use crate::api::{ApiError, ErrorKind};
 use crate::data::FetchError;
 use crate::data::tls::TlsSetupError;
 use crate::identity::IdentityError;
+use crate::team::TeamFileError;
 
 const MAKE_ROOM: &str = "make room and run the same command again: it goes on where it stopped";
 const VERIFY: &str =
@@ -86,6 +87,21 @@ impl From<OpenError> for ApiError {
             }
             OpenError::Store(error) => error.into(),
         }
+    }
+}
+
+impl From<TeamFileError> for ApiError {
+    fn from(error: TeamFileError) -> Self {
+        let message = error.to_string();
+        let hint = match &error {
+            TeamFileError::Exposed { path, .. } => format!("chmod 600 {}", path.display()),
+            TeamFileError::Malformed { path } => format!(
+                "move {} away: the node is in no team then, and an admin can invite it again",
+                path.display()
+            ),
+            TeamFileError::Io { .. } => return Self::new(ErrorKind::Error, message),
+        };
+        Self::new(ErrorKind::Error, message).hint(hint)
     }
 }
 

@@ -16,6 +16,7 @@ mod operations;
 mod plane;
 mod resolve;
 mod shares;
+mod team;
 mod versions;
 
 pub use node::{Node, NodeOptions};

@@ -24,6 +24,7 @@ use crate::identity::{IDENTITY_FILE, Identity};
 use crate::operations::get::Gets;
 use crate::plane::Plane;
 use crate::shares::Shares;
+use crate::team::TeamBook;
 
 /// How long operations may take to leave things in order when the node closes.
 const CLOSE_TIME_MAX: Duration = Duration::from_secs(30);
@@ -58,6 +59,7 @@ pub struct NodeOptions {
 ///     name: Some("lab/imagenet".to_owned()),
 ///     message: None,
 ///     in_place: true,
+///     private: false,
 ///     all: false,
 /// };
 /// let (_, added) = node.add(add).finish().await?;
@@ -81,6 +83,7 @@ struct Inner {
     activities: Activities,
     shares: Arc<Shares>,
     gets: Gets,
+    team: TeamBook,
     copying: tokio::sync::Mutex<()>,
     plane: Plane,
 }
@@ -106,7 +109,7 @@ impl Node {
             ..StoreOptions::default()
         };
         let daemon = options.daemon;
-        let (home, store, notice, identity, shares) = blocking(move || {
+        let (home, store, notice, identity, shares, team) = blocking(move || {
             make_home(&home)?;
             let had = |name: &str| home.join(name).exists();
             let lost_identity = had(INDEX_FILE) && !had(IDENTITY_FILE);
@@ -120,11 +123,12 @@ impl Node {
                 });
             }
             let shares = Shares::load(&store, identity.peer_key(), daemon)?;
-            Ok::<_, ApiError>((home, store, notice, identity, shares))
+            let team = TeamBook::load(&home, &identity)?;
+            Ok::<_, ApiError>((home, store, notice, identity, shares, team))
         })
         .await?;
         let shares = Arc::new(shares);
-        let plane = Plane::new(&home, &identity, &store, &shares, &options.config)?;
+        let plane = Plane::new(&home, &identity, &store, &shares, &team, &options.config)?;
         let node = Self(Arc::new(Inner {
             home,
             identity,
@@ -136,6 +140,7 @@ impl Node {
             activities: Activities::default(),
             shares,
             gets: Gets::default(),
+            team,
             copying: tokio::sync::Mutex::default(),
             plane,
             options,
@@ -226,6 +231,10 @@ impl Node {
 
     pub(crate) fn gets(&self) -> &Gets {
         &self.0.gets
+    }
+
+    pub(crate) fn team(&self) -> &TeamBook {
+        &self.0.team
     }
 
     /// Held by the one add that copies into the store.

@@ -4,6 +4,7 @@
 //! addresses that tickets name, the peers that were met. Refuses: bytes.
 
 mod addresses;
+mod doorman;
 mod peers;
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -21,6 +22,8 @@ use crate::data::{
 };
 use crate::identity::Identity;
 use crate::shares::Shares;
+use crate::team::TeamBook;
+use doorman::Doorman;
 use peers::{Met, Peers};
 
 /// Where `up` listens if nothing else is configured.
@@ -73,6 +76,7 @@ impl Plane {
         identity: &Identity,
         store: &Store,
         shares: &Arc<Shares>,
+        team: &TeamBook,
         config: &Config,
     ) -> Result<Self, ApiError> {
         let agent = concat!("shoal/", env!("CARGO_PKG_VERSION"));
@@ -82,7 +86,8 @@ impl Plane {
             peer_up: config.peer_up_max.bytes(),
             peer_down: config.peer_down_max.bytes(),
         };
-        let endpoint = Endpoint::limited(identity.clone(), store.clone(), agent, limits)?;
+        let endpoint =
+            Endpoint::of_node(identity.clone(), store.clone(), agent, limits, team.clone())?;
         Ok(Self {
             home: home.to_owned(),
             config: config.clone(),
@@ -94,7 +99,7 @@ impl Plane {
     }
 
     /// The endpoint; `Interrupted` once the node has closed.
-    fn endpoint(&self) -> Result<Endpoint, ApiError> {
+    pub(crate) fn endpoint(&self) -> Result<Endpoint, ApiError> {
         let endpoint = self.endpoint.lock().unwrap_or_else(PoisonError::into_inner);
         endpoint.clone().ok_or_else(ApiError::interrupted)
     }
@@ -157,7 +162,12 @@ impl Plane {
             peers_max: self.config.connections_max.get() as usize,
             ..ListenerConfig::default()
         };
-        Listener::start(endpoint, Arc::clone(&self.shares) as _, config).await
+        let doorman = Doorman {
+            shares: Arc::clone(&self.shares),
+            team: endpoint.team().clone(),
+            store: endpoint.store().clone(),
+        };
+        Listener::start(endpoint, Arc::new(doorman), config).await
     }
 
     fn last_port(&self) -> Option<u16> {

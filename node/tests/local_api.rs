@@ -238,6 +238,7 @@ async fn names_lead_to_versions_and_diff_tells_them_apart() {
         name: Some("lab/set".to_owned()),
         message: Some("why".to_owned()),
         in_place: false,
+        private: false,
         all: false,
     };
     let (_, first) = client.add(&add).await.unwrap().finish().await.unwrap();
@@ -416,6 +417,7 @@ async fn a_ticket_for_what_is_here_already_gives_its_issuer_nothing() {
         name: None,
         message: None,
         in_place: true,
+        private: false,
         all: false,
     };
     let (_, added) = at_bob.add(&add).await.unwrap().finish().await.unwrap();

@@ -75,6 +75,7 @@ fn add(dir: &Path, path: &Path, mode: AddMode, name: &str) -> Outcome<()> {
         all: false,
         mode,
         kept: true,
+        audience: None,
     };
     for again in [name.to_owned(), format!("{name}, again")] {
         time(&again, || {

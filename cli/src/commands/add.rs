@@ -34,6 +34,9 @@ pub struct Args {
     /// Keep no copy: later edits of the files take their old bytes with them
     #[arg(long)]
     pub in_place: bool,
+    /// Keep it from the team that this node is in
+    #[arg(long)]
+    pub private: bool,
     /// Add everything, also .git and what .shoalignore and .dvcignore leave out
     #[arg(long)]
     pub all: bool,
@@ -74,6 +77,7 @@ async fn add(args: &Args, path: &Path, session: &mut Session) -> Result<(), Fail
         name: args.name.clone(),
         message: args.message.clone(),
         in_place: args.in_place,
+        private: args.private,
         all: args.all,
     };
     let events = session.client.add(&request).await?;

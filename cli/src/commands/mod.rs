@@ -15,5 +15,6 @@ pub mod man;
 pub mod peers;
 pub mod share;
 pub mod status;
+pub mod team;
 pub mod up;
 pub mod verify;

@@ -193,6 +193,36 @@ impl Client {
         Ok(Bytes(RawBytes::new(body)))
     }
 
+    /// The team of the node, and who is in it.
+    pub async fn team(&self) -> Result<TeamInfo, ApiError> {
+        self.at_once(Method::GET, "team", &()).await
+    }
+
+    /// Founds a team.
+    pub async fn team_create(&self, request: &TeamCreateRequest) -> Result<TeamCreated, ApiError> {
+        self.at_once(Method::POST, "team/create", request).await
+    }
+
+    /// Makes an invitation.
+    pub async fn team_invite(&self, request: &InviteRequest) -> Result<Invited, ApiError> {
+        self.at_once(Method::POST, "team/invite", request).await
+    }
+
+    /// Redeems an invitation.
+    pub async fn team_join(&self, request: &JoinRequest) -> Result<TeamInfo, ApiError> {
+        self.at_once(Method::POST, "team/join", request).await
+    }
+
+    /// Ends a membership.
+    pub async fn team_revoke(&self, request: &MemberRequest) -> Result<TeamInfo, ApiError> {
+        self.at_once(Method::POST, "team/revoke", request).await
+    }
+
+    /// Makes a member an admin.
+    pub async fn team_admin(&self, request: &MemberRequest) -> Result<TeamInfo, ApiError> {
+        self.at_once(Method::POST, "team/admin", request).await
+    }
+
     /// Sizes.
     pub async fn du(&self, request: &DuRequest) -> Result<Du, ApiError> {
         self.at_once(Method::POST, "du", request).await

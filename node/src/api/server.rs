@@ -77,6 +77,12 @@ fn router(node: Node) -> Router {
         .route("/v1/du", post(du))
         .route("/v1/diff", post(diff))
         .route("/v1/verify", post(verify))
+        .route("/v1/team", get(team))
+        .route("/v1/team/create", post(team_create))
+        .route("/v1/team/invite", post(team_invite))
+        .route("/v1/team/join", post(team_join))
+        .route("/v1/team/revoke", post(team_revoke))
+        .route("/v1/team/admin", post(team_admin))
         .fallback(unknown)
         .layer(middleware::from_fn(same_user))
         .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
@@ -168,6 +174,30 @@ async fn cat(State(node): State<Node>, Ask(request): Ask<CatRequest>) -> Respons
         Ok(bytes) => lines::raw_reply(bytes.into_stream()),
         Err(error) => error.into_response(),
     }
+}
+
+async fn team(State(node): State<Node>) -> Response {
+    at_once(node.team_info().await)
+}
+
+async fn team_create(State(node): State<Node>, Ask(request): Ask<TeamCreateRequest>) -> Response {
+    at_once(node.team_create(request).await)
+}
+
+async fn team_invite(State(node): State<Node>, Ask(request): Ask<InviteRequest>) -> Response {
+    at_once(node.team_invite(request).await)
+}
+
+async fn team_join(State(node): State<Node>, Ask(request): Ask<JoinRequest>) -> Response {
+    at_once(node.team_join(request).await)
+}
+
+async fn team_revoke(State(node): State<Node>, Ask(request): Ask<MemberRequest>) -> Response {
+    at_once(node.team_revoke(request).await)
+}
+
+async fn team_admin(State(node): State<Node>, Ask(request): Ask<MemberRequest>) -> Response {
+    at_once(node.team_admin(request).await)
 }
 
 async fn unknown(request: Request) -> Response {

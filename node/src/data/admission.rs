@@ -18,6 +18,14 @@ pub trait Admission: Send + Sync + 'static {
     /// right to read and the holder's proof were checked before. Called on an async thread:
     /// a lookup in memory, no disk.
     fn admit(&self, grant: &SignedGrant, client: PeerKey) -> Option<Allowed>;
+
+    /// The same for a grant that a member of this node's team gave itself: it says what the
+    /// member wants to read, and its membership says whether it may, until `revoked`. One row
+    /// of the index may be read.
+    fn admit_member(&self, grant: &SignedGrant, revoked: &CancellationToken) -> Option<Allowed> {
+        let _ = (grant, revoked);
+        None
+    }
 }
 
 /// What an honoured grant opens.

@@ -12,6 +12,7 @@ use super::pace::Paces;
 use super::tls::{TlsIdentity, TlsSetupError};
 use super::traffic::Traffic;
 use crate::identity::Identity;
+use crate::team::TeamBook;
 
 /// One end of the data plane. Clones are the same endpoint.
 #[derive(Clone)]
@@ -27,6 +28,7 @@ struct Inner {
     traffic: Arc<Traffic>,
     limits: Limits,
     crowd: Crowd,
+    team: TeamBook,
     listening: RwLock<Vec<Address>>,
 }
 
@@ -48,15 +50,17 @@ impl Endpoint {
     /// The endpoint of the node with this identity and store, without limits; `agent` is the
     /// software and its version, as others may show it.
     pub fn new(identity: Identity, store: Store, agent: &str) -> Result<Self, TlsSetupError> {
-        Self::limited(identity, store, agent, Limits::default())
+        let team = TeamBook::none(&identity);
+        Self::of_node(identity, store, agent, Limits::default(), team)
     }
 
-    /// The same, with limits.
-    pub fn limited(
+    /// The same, with limits, and for members of a team.
+    pub(crate) fn of_node(
         identity: Identity,
         store: Store,
         agent: &str,
         limits: Limits,
+        team: TeamBook,
     ) -> Result<Self, TlsSetupError> {
         let tls = TlsIdentity::new(&identity)?;
         Ok(Self {
@@ -68,6 +72,7 @@ impl Endpoint {
                 traffic: Traffic::limited(Paces::of(limits.up, limits.down)),
                 limits,
                 crowd: Crowd::default(),
+                team,
                 listening: RwLock::default(),
             }),
         })
@@ -123,7 +128,12 @@ impl Endpoint {
         &self.inner.crowd
     }
 
-    pub(super) fn agent(&self) -> &str {
+    /// The team that the node is in, if it is in one.
+    pub(crate) fn team(&self) -> &TeamBook {
+        &self.inner.team
+    }
+
+    pub(crate) fn agent(&self) -> &str {
         &self.inner.agent
     }
 }

@@ -38,7 +38,7 @@ use super::listening::Listening;
 use super::outbox::Outbox;
 use super::swarm::Access;
 use super::traffic::Traffic;
-use super::{Endpoint, greeting};
+use super::{Endpoint, entering, greeting};
 
 /// How long a source may take to let us in.
 const ADMISSION: Duration = Duration::from_secs(10);
@@ -181,13 +181,17 @@ impl Session {
         listen.truncate(LISTEN_ADDRESSES_MAX);
         let listen = List::new(listen).expect("truncated");
         let enter = async {
-            greeting::say_hello(&mut writer, greeting::nonce(), endpoint.agent(), listen).await?;
+            let nonce = greeting::nonce();
+            greeting::say_hello(&mut writer, nonce, endpoint.agent(), listen).await?;
             let hello = greeting::hear_hello(&mut reader).await?;
             let binding = Binding {
                 client: endpoint.peer_key(),
                 server: peer,
                 nonce: hello.nonce,
             };
+            if access.as_member {
+                entering::enter(endpoint.team(), &mut reader, &mut writer, &binding, nonce).await?;
+            }
             let presentation = Presentation::new(access.grant.clone(), &access.holder, &binding);
             writer.send(Present { presentation }, &[]).await?;
             writer.flush().await?;

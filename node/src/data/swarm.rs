@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use libp2p_identity::ed25519;
-use shoal_protocol::access::{HolderSecret, Scope, SignedGrant, Source, Ticket};
+use shoal_protocol::access::{Grant, HolderSecret, Rights, Scope, SignedGrant, Source, Ticket};
 use shoal_protocol::bounded::List;
 use shoal_protocol::id::{PageId, SnapshotId};
 use shoal_protocol::snapshot::Snapshot;
@@ -52,9 +52,41 @@ pub struct Access {
     pub holder: ed25519::Keypair,
     /// Whom to ask, best first.
     pub sources: Vec<Source>,
+    /// Whether it is membership in the team that opens the sources, and the grant only says
+    /// what is wanted.
+    pub as_member: bool,
 }
 
+/// How long a grant is good that a member gives itself to say what it wants.
+const MEMBER_GRANT_S: u64 = 30 * 24 * 3600;
+
 impl Access {
+    /// What membership gives the node with this identity at `now_unix_s`: whatever the team may
+    /// read, at these of its members.
+    pub fn of_member(
+        snapshot: SnapshotId,
+        identity: &Identity,
+        sources: Vec<Source>,
+        now_unix_s: u64,
+    ) -> Self {
+        let me = identity.peer_key();
+        let grant = Grant {
+            issuer: me,
+            holder: me,
+            scope: Scope::Snapshot(snapshot),
+            rights: Rights::READ,
+            issued_unix_s: now_unix_s,
+            expires_unix_s: Some(now_unix_s + MEMBER_GRANT_S),
+            nonce: rand::random(),
+        };
+        Self {
+            grant: SignedGrant::sign(grant, identity.keypair()),
+            holder: identity.keypair().clone(),
+            sources,
+            as_member: true,
+        }
+    }
+
     /// What `ticket` gives the node with this identity at `now_unix_s`.
     pub fn of_ticket(
         ticket: &Ticket,
@@ -67,6 +99,7 @@ impl Access {
             grant: ticket.grant().clone(),
             holder: ticket.secret().map_or_else(own, HolderSecret::keypair),
             sources: ticket.sources().to_vec(),
+            as_member: false,
         })
     }
 
@@ -163,6 +196,18 @@ impl Swarm {
         });
     }
 
+    /// Takes up further sources, who were found by other means, as far as they are new.
+    pub fn meet(&self, sources: Vec<Neighbour>) {
+        meet(&self.hub, sources);
+    }
+
+    /// Waits for sources that are still to be found, even if none is left to try: until the
+    /// guard is dropped.
+    pub fn expect_more(&self) -> Expecting {
+        self.hub.change(|table| table.trying += 1);
+        Expecting(Arc::clone(&self.hub))
+    }
+
     /// The bytes at `positions` of the snapshot, verified and in order, with nothing else
     /// fetched than the pages that lead there. Ends behind the last byte or the first error.
     pub fn read(&self, positions: Range<u64>) -> mpsc::Receiver<Result<Bytes, FetchError>> {
@@ -173,6 +218,15 @@ impl Swarm {
     /// What its sockets moved so far.
     pub fn traffic(&self) -> &Arc<Traffic> {
         &self.hub.traffic
+    }
+}
+
+/// Somebody still looks for sources.
+pub struct Expecting(Arc<Hub>);
+
+impl Drop for Expecting {
+    fn drop(&mut self) {
+        self.0.change(|table| table.trying -= 1);
     }
 }
 

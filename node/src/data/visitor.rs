@@ -14,18 +14,20 @@ use futures::{FutureExt, future};
 use shoal_protocol::access::grant::Rights as GrantRights;
 use shoal_protocol::access::presentation::Binding;
 use shoal_protocol::access::{GrantError, Nonce, PresentationError};
-use shoal_protocol::bounded::List;
+use shoal_protocol::bounded::{List, Text};
 use shoal_protocol::have::{RANGES_MAX, RangeSet};
 use shoal_protocol::id::SnapshotId;
 use shoal_protocol::peer::PeerKey;
 use shoal_protocol::snapshot::Snapshot;
 use shoal_protocol::wire::limits::{FRAME_PAYLOAD_BYTES_MAX, GRANTS_PER_CONNECTION_MAX};
 use shoal_protocol::wire::{
-    Admitted, Base, Busy, ByeReason, Features, Have, HaveRequest, HaveUpdate, Hello, Kind, Located,
-    Message, Outcome, PageRequest, Pages, Pong, Present, Refused, RefusedReason, RequestId, RunEnd,
-    RunRequest,
+    Admitted, Base, Busy, Bye, ByeReason, Enter, Entered, Features, Have, HaveRequest, HaveUpdate,
+    Hello, Kind, Located, Message, NotEntered, NotEnteredReason, NotWelcome, Outcome, PageRequest,
+    Pages, Pong, Present, Redeem, Refused, RefusedReason, RequestId, RunEnd, RunRequest,
+    TeamOperations, TeamSecret, Welcome,
 };
 use tokio::sync::Notify;
+use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
 use super::answer::Readers;
@@ -38,6 +40,7 @@ use super::rights::Rights;
 use super::serve::Server;
 use super::traffic::Traffic;
 use super::{Admission, Allowed, Endpoint};
+use crate::team::{Entry, Guest};
 
 /// A stranger may be mistaken about its grant so often.
 const REFUSALS_MAX: usize = 3;
@@ -68,6 +71,9 @@ pub(crate) struct Visitor {
     rights: Rights,
     rights_changed: Notify,
     admitted: AtomicBool,
+    /// Cancelled when the peer is no member of this node's team any more; nothing unless it
+    /// entered as one.
+    member: OnceLock<CancellationToken>,
     outbox: Outbox,
     closing: CancellationToken,
     readers: Arc<Readers>,
@@ -108,6 +114,7 @@ impl Visitor {
             rights: Rights::default(),
             rights_changed: Notify::new(),
             admitted: AtomicBool::new(false),
+            member: OnceLock::new(),
             outbox,
             closing,
             readers: Arc::default(),
@@ -217,33 +224,135 @@ impl Visitor {
         reader: &mut LinkReader,
         let_in: impl FnOnce() -> bool,
     ) -> Result<bool, LinkError> {
-        let expected = |kind| matches!(kind, Kind::Present | Kind::Ping | Kind::Pong | Kind::Bye);
+        let expected = |kind| {
+            matches!(
+                kind,
+                Kind::Present | Kind::Enter | Kind::Redeem | Kind::Ping | Kind::Pong | Kind::Bye
+            )
+        };
         let mut let_in = Some(let_in);
         for _ in 0..REFUSALS_MAX {
-            let present = loop {
+            let knock = loop {
                 match reader.message(expected).await? {
-                    (Message::Present(present), _) => break present,
                     (Message::Ping(ping), _) => self.outbox.mention(Pong { token: ping.token }),
+                    (Message::Pong(_), _) => {}
                     (Message::Bye(_), _) => return Ok(false),
-                    _ => {}
+                    (knock, _) => break knock,
                 }
             };
-            match self.judge(&present) {
-                Ok(allowed) => {
-                    let room = let_in.take().is_some_and(|let_in| let_in());
-                    if !room {
-                        let grant = present.presentation.grant.id();
-                        let reason = RefusedReason::Full { retry_ms: 5_000 };
-                        self.outbox.say(Refused { grant, reason });
-                        return Ok(false);
-                    }
-                    self.admit(&present, allowed);
-                    return Ok(true);
+            let is_in = match &knock {
+                Message::Present(present) => self.come_with_grant(present, &mut let_in),
+                Message::Enter(enter) => self.come_as_member(enter, &mut let_in).await,
+                Message::Redeem(redeem) => {
+                    self.welcome(redeem).await;
+                    return Ok(false);
                 }
-                Err(refused) => self.outbox.say(refused),
+                _ => None,
+            };
+            if let Some(is_in) = is_in {
+                return Ok(is_in);
             }
         }
         Ok(false)
+    }
+
+    /// Whether a grant lets the peer in; nothing if it may try again.
+    fn come_with_grant(
+        &self,
+        present: &Present,
+        let_in: &mut Option<impl FnOnce() -> bool>,
+    ) -> Option<bool> {
+        let allowed = match self.judge(present) {
+            Ok(allowed) => allowed,
+            Err(refused) => {
+                self.outbox.say(refused);
+                return None;
+            }
+        };
+        if !let_in.take().is_some_and(|let_in| let_in()) {
+            let grant = present.presentation.grant.id();
+            let reason = RefusedReason::Full { retry_ms: 5_000 };
+            self.outbox.say(Refused { grant, reason });
+            return Some(false);
+        }
+        self.admit(present, allowed);
+        Some(true)
+    }
+
+    /// Whether the peer is let in as a member of this node's team; nothing if it may try
+    /// again.
+    async fn come_as_member(
+        &self,
+        enter: &Enter,
+        let_in: &mut Option<impl FnOnce() -> bool>,
+    ) -> Option<bool> {
+        let client_nonce = self.hello.get().expect("said first").nonce;
+        let team = self.house.endpoint.team();
+        match team.judge(enter, &self.binding(), client_nonce) {
+            Entry::Closed(reason) => {
+                self.outbox.say(NotEntered { reason });
+                None
+            }
+            Entry::Open {
+                tag,
+                proof,
+                revoked,
+            } => {
+                if !let_in.take().is_some_and(|let_in| let_in()) {
+                    let reason = NotEnteredReason::Full { retry_ms: 5_000 };
+                    self.outbox.say(NotEntered { reason });
+                    return Some(false);
+                }
+                self.member.set(revoked).expect("it enters once");
+                self.admitted.store(true, Ordering::Release);
+                self.outbox.say(Entered { tag, proof });
+                Some(true)
+            }
+        }
+    }
+
+    /// Lets a guest in who has an invitation, and tells it all about the team.
+    async fn welcome(&self, redeem: &Redeem) {
+        let (team, redeem) = (self.house.endpoint.team().clone(), redeem.clone());
+        let binding = self.binding();
+        let guest = spawn_blocking(move || team.redeem(&redeem, &binding)).await;
+        let (proof, operations, secret) = match guest.expect("writing a file does not panic") {
+            Guest::NotWelcome(reason) => return self.outbox.say(NotWelcome { reason }),
+            Guest::Welcome {
+                proof,
+                operations,
+                secret,
+            } => (proof, operations, secret),
+        };
+        self.outbox.say(Welcome { proof });
+        let count = operations.len();
+        for (number, batch) in operations.into_iter().enumerate() {
+            let last = number + 1 == count;
+            let sending = (self.outbox).send(TeamOperations { last }, Payload::Owned(batch));
+            if sending.await.is_err() {
+                return;
+            }
+        }
+        if let Some((epoch, secret)) = secret {
+            // A connection that is over needs no secret.
+            let sending = (self.outbox).send(TeamSecret { epoch, secret }, Payload::Empty);
+            let _ = sending.await;
+        }
+        let bye = Bye {
+            reason: ByeReason::Done,
+            detail: Text::cut(""),
+        };
+        // As above. It goes behind what was sent, unlike a word.
+        let _ = self.outbox.send(bye, Payload::Empty).await;
+        self.closing.cancelled().await;
+    }
+
+    fn binding(&self) -> Binding {
+        Binding {
+            client: self.peer,
+            server: self.house.endpoint.peer_key(),
+            nonce: self.nonce,
+        }
     }
 
     /// Whether a presented grant opens anything here. What is wrong with a grant as such is
@@ -252,13 +361,8 @@ impl Visitor {
         let presentation = &present.presentation;
         let grant = presentation.grant.id();
         let refused = |reason| Refused { grant, reason };
-        let binding = Binding {
-            client: self.peer,
-            server: self.house.endpoint.peer_key(),
-            nonce: self.nonce,
-        };
         presentation
-            .check(now_unix_s(), &binding)
+            .check(now_unix_s(), &self.binding())
             .map_err(|error| match error {
                 PresentationError::Grant(GrantError::Expired { .. }) => {
                     refused(RefusedReason::Expired)
@@ -275,10 +379,21 @@ impl Visitor {
             return Err(not_permitted);
         }
         let admission = &self.house.admission;
-        let allowed = admission.admit(&presentation.grant, self.peer);
+        let allowed = match self.member.get() {
+            Some(revoked) if self.grants_itself(present) => {
+                admission.admit_member(&presentation.grant, revoked)
+            }
+            _ => admission.admit(&presentation.grant, self.peer),
+        };
         allowed
             .filter(|allowed| !allowed.revoked.is_cancelled())
             .ok_or(not_permitted)
+    }
+
+    /// Whether a grant is one that a member gave itself, to name what it wants to read.
+    fn grants_itself(&self, present: &Present) -> bool {
+        let grant = &present.presentation.grant.grant;
+        grant.issuer == self.peer && grant.holder == self.peer
     }
 
     fn admit(&self, present: &Present, allowed: Allowed) {
@@ -329,12 +444,19 @@ impl Visitor {
                     None => future::pending().await,
                 }
             };
+            let member_gone = async {
+                match self.member.get() {
+                    Some(revoked) => revoked.cancelled().await,
+                    None => future::pending().await,
+                }
+            };
             tokio::select! {
+                () = member_gone => return,
                 () = any_revoked => {}
                 () = any_expired => {}
                 () = self.rights_changed.notified() => {}
             }
-            if self.rights.expire(now_unix_s()) == 0 {
+            if self.rights.expire(now_unix_s()) == 0 && self.member.get().is_none() {
                 return;
             }
         }
@@ -344,7 +466,14 @@ impl Visitor {
         let expected = |kind| {
             !matches!(
                 kind,
-                Kind::Hello | Kind::Admitted | Kind::Refused | Kind::RunData | Kind::Pages
+                Kind::Hello
+                    | Kind::Admitted
+                    | Kind::Refused
+                    | Kind::RunData
+                    | Kind::Pages
+                    | Kind::Enter
+                    | Kind::Redeem
+                    | Kind::TeamOperations
             )
         };
         loop {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use shoal_protocol::names::ArtifactName;
+use shoal_protocol::peer::PeerKey;
 use shoal_protocol::size::Size;
 use shoal_store::Store;
 use shoal_store::history::HistoryLoss;
@@ -42,6 +43,10 @@ impl Node {
                     AddMode::Keep
                 },
                 kept: true,
+                audience: node
+                    .team()
+                    .root()
+                    .filter(|_| !request.private && node.team().is_in()),
             };
             let added = node.add_files(files, &reporter).await?;
             let Some(name) = name else {
@@ -70,6 +75,7 @@ impl Node {
             all: files.all,
             mode: files.mode,
             kept: files.kept,
+            audience: files.audience,
         };
         // Copies of the same bytes that come at once would be kept twice.
         let _turn = match files.mode {
@@ -100,6 +106,8 @@ pub(super) struct Files {
     pub(super) all: bool,
     pub(super) mode: AddMode,
     pub(super) kept: bool,
+    /// The team that may read it, by its root key.
+    pub(super) audience: Option<PeerKey>,
 }
 
 /// Which versions lost bytes because files were overwritten, and who may still have them.

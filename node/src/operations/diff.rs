@@ -65,6 +65,7 @@ impl Node {
                     all: false,
                     mode: AddMode::InPlace,
                     kept: false,
+                    audience: None,
                 };
                 let store = self.store()?;
                 let known = blocking(move || store.view().snapshots()).await?;

@@ -18,6 +18,7 @@ mod share;
 mod snapshots;
 mod source;
 mod status;
+mod team;
 mod verify;
 
 pub use cat::FileBytes;

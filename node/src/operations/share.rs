@@ -10,7 +10,7 @@ use shoal_protocol::access::{Grant, HolderSecret, Rights, Scope, SignedGrant, Ti
 use shoal_protocol::bounded::Text;
 use shoal_protocol::peer::PeerKey;
 use shoal_protocol::size::Size;
-use shoal_store::index::{AudienceId, Coverage, SnapshotRow};
+use shoal_store::index::{AudienceId, Coverage, Origin, SnapshotRow};
 use shoal_store::ingest::AddMode;
 
 use super::add::Files;
@@ -86,6 +86,7 @@ impl Node {
                     all: request.all,
                     mode: AddMode::InPlace,
                     kept: false,
+                    audience: None,
                 };
                 let added = self.add_files(files, reporter).await?;
                 let row = blocking(move || store.view().snapshot(&added.snapshot)).await?;
@@ -132,7 +133,9 @@ impl Node {
         reporter: &Reporter<Shared>,
     ) -> Result<Ticket, ApiError> {
         let addresses = self.plane().dialable().await;
-        let (ticket, role) = if row.audience == AudienceId::SELF {
+        let is_ours =
+            row.audience == AudienceId::SELF || matches!(row.origin, Origin::Added { .. });
+        let (ticket, role) = if is_ours {
             let expires_s = expires_s.unwrap_or(self.config().share_expires.as_seconds());
             (
                 issue(self.identity().keypair(), row, name, to, expires_s),

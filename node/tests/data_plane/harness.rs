@@ -76,6 +76,7 @@ impl Node {
             all: true,
             mode: AddMode::InPlace,
             kept: true,
+            audience: None,
         };
         let added = self.store.add(&request, &Silent).unwrap();
         self.row(&added.snapshot).unwrap().snapshot

@@ -122,7 +122,7 @@ impl Adding<'_> {
         let assembled = assembled?;
         let replaced = self.forget_vanished(&shelf, &assembled)?;
         let snapshot = self.snapshot(&assembled);
-        let row = self.row(snapshot)?;
+        let row = self.row(snapshot, shelf.audience())?;
         shelf.with_batch(|batch| batch.put_snapshot(row));
         self.progress.phase(Phase::Syncing);
         let (counts, lease) = shelf.commit()?;
@@ -144,7 +144,8 @@ impl Adding<'_> {
     }
 
     fn work(&self) -> Result<Work<'_>, AddError> {
-        let shelf = Shelf::new(self.store);
+        let audience = (self.request.audience).map(|team| self.store.begin().audience(&team));
+        let shelf = Shelf::new(self.store, audience.unwrap_or(AudienceId::SELF));
         let root_path = AbsolutePath::new(self.located.root.path())
             .ok_or_else(|| AddError::NotAbsolute(self.request.path.clone()))?;
         let keep = self.request.mode == AddMode::Keep;
@@ -212,7 +213,7 @@ impl Adding<'_> {
 
     /// The row of the snapshot, which may be known already: then it is kept if either says so,
     /// and bytes that the store itself holds stay the better origin.
-    fn row(&self, snapshot: Snapshot) -> Result<SnapshotRow, StoreError> {
+    fn row(&self, snapshot: Snapshot, audience: AudienceId) -> Result<SnapshotRow, StoreError> {
         let known = self.store.view().snapshot(&snapshot.id())?;
         let held_by_store = |row: &SnapshotRow| {
             matches!(
@@ -223,6 +224,7 @@ impl Adding<'_> {
                 }
             ) && row.held == Coverage::Complete
         };
+        let was_added = |row: &SnapshotRow| matches!(row.origin, Origin::Added { .. });
         let in_place = self.request.mode == AddMode::InPlace;
         let origin = known
             .as_ref()
@@ -236,8 +238,11 @@ impl Adding<'_> {
             );
         Ok(SnapshotRow {
             snapshot,
-            kept: self.request.kept || known.is_some_and(|row| row.kept),
-            audience: AudienceId::SELF,
+            kept: self.request.kept || known.as_ref().is_some_and(|row| row.kept),
+            audience: match &known {
+                Some(row) if audience == AudienceId::SELF && was_added(row) => row.audience,
+                _ => audience,
+            },
             origin,
             at_unix_s: SystemTime::now()
                 .duration_since(UNIX_EPOCH)

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use shoal_protocol::id::SnapshotId;
 use shoal_protocol::path::ManifestPath;
+use shoal_protocol::peer::PeerKey;
 use shoal_protocol::size::Size;
 
 use crate::StoreError;
@@ -28,6 +29,9 @@ pub struct AddRequest {
     /// Whether the snapshot is kept until someone forgets it, or only as long as its files
     /// stand (a share).
     pub kept: bool,
+    /// For whom it is added: a team, by its root key. If not said, for this node alone, or for
+    /// whom the same files were added before.
+    pub audience: Option<PeerKey>,
 }
 
 /// Where the bytes of an added snapshot live.

@@ -40,6 +40,7 @@ pub(super) enum Place {
 /// The store as one add sees it. Threads share it.
 pub(super) struct Shelf<'a> {
     store: &'a Store,
+    audience: AudienceId,
     lease: Lease,
     state: RwLock<State>,
     holdings: RwLock<Arc<Holdings>>,
@@ -71,8 +72,10 @@ pub(super) struct Counts {
 }
 
 impl<'a> Shelf<'a> {
-    pub(super) fn new(store: &'a Store) -> Self {
+    /// An empty one, for chunks that are added for `audience`.
+    pub(super) fn new(store: &'a Store, audience: AudienceId) -> Self {
         Self {
+            audience,
             lease: store.leases().take(),
             state: RwLock::new(State {
                 batch: store.begin(),
@@ -86,6 +89,11 @@ impl<'a> Shelf<'a> {
             bytes_copied: AtomicU64::new(0),
             bytes_cloned: AtomicU64::new(0),
         }
+    }
+
+    /// For whom chunks are added.
+    pub(super) fn audience(&self) -> AudienceId {
+        self.audience
     }
 
     /// Puts neighbouring chunks, whose bytes `cutter` has, in their place. Gives how many bytes
@@ -124,7 +132,7 @@ impl<'a> Shelf<'a> {
                 return Ok(());
             }
             let bytes = cutter.bytes(range.clone());
-            state.batch.append_run(run, bytes, AudienceId::SELF)?;
+            state.batch.append_run(run, bytes, self.audience)?;
             self.rows.fetch_add(run.len() as u64, Ordering::Relaxed);
             run.clear();
             Ok::<_, StoreError>(())
@@ -166,8 +174,8 @@ impl<'a> Shelf<'a> {
         if held == Held::No {
             self.count_new(piece);
         }
-        if held == Held::Kept && !row.audiences.contains(&AudienceId::SELF) {
-            state.batch.add_audience(&piece.value, AudienceId::SELF);
+        if held == Held::Kept && !row.audiences.contains(&self.audience) {
+            state.batch.add_audience(&piece.value, self.audience);
         }
         Ok(held != Held::Kept)
     }
@@ -202,7 +210,7 @@ impl<'a> Shelf<'a> {
                 &piece.value,
                 piece.length,
                 Extent::File { file, offset },
-                AudienceId::SELF,
+                self.audience,
             );
             self.rows.fetch_add(1, Ordering::Relaxed);
         }

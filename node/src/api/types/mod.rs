@@ -8,6 +8,7 @@ mod events;
 mod looking;
 mod moving;
 mod node;
+mod team;
 mod text;
 mod what;
 
@@ -15,4 +16,5 @@ pub use events::*;
 pub use looking::*;
 pub use moving::*;
 pub use node::*;
+pub use team::*;
 pub use what::*;

@@ -24,6 +24,8 @@ pub struct AddRequest {
     pub in_place: bool,
     /// Leave nothing out: neither `.git` nor what ignore files name.
     pub all: bool,
+    /// Keep it from the team that the node is in.
+    pub private: bool,
 }
 
 /// What `add` did.

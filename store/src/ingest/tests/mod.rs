@@ -116,6 +116,7 @@ pub(crate) fn request(path: &Path, mode: AddMode) -> AddRequest {
         all: false,
         mode,
         kept: true,
+        audience: None,
     }
 }
 

@@ -1,0 +1,228 @@
+//! `team`: founding one, letting others in, joining, ending memberships.
+//!
+//! Owns: finding who is meant, and what a person is told. Refuses: what operations mean, and
+//! keeping a root key: that goes to whoever asked, and nowhere else.
+
+use data_encoding::HEXLOWER;
+use libp2p_identity::ed25519;
+use shoal_protocol::access::team::{Invitation, InvitationError, Member, MemberName, TeamName};
+use shoal_protocol::peer::PeerKey;
+
+use crate::api::{
+    ApiError, ErrorKind, InviteRequest, Invited, JoinRequest, MemberInfo, MemberRequest,
+    TeamCreateRequest, TeamCreated, TeamInfo, TeamRole,
+};
+use crate::node::{Node, blocking, unix_now_s};
+use crate::team::{self, JoinError, TeamError};
+
+/// What the text of a root key begins with.
+const ROOT_KEY: &str = "shoalroot1";
+
+impl Node {
+    /// The team, and who is in it. `NotFound` if the node is in none.
+    pub async fn team_info(&self) -> Result<TeamInfo, ApiError> {
+        let (id, root, name) = self.team().team().ok_or(TeamError::None)?;
+        let (me, now) = (self.peer(), unix_now_s());
+        let members = self.team().members();
+        let called = |node: &PeerKey| match members.iter().find(|m| m.node == *node) {
+            _ if *node == root => "the root key".to_owned(),
+            Some(member) => member.name.clone(),
+            None => node.to_string(),
+        };
+        let mut infos: Vec<_> = (members.iter())
+            .map(|member| MemberInfo {
+                node: member.node,
+                name: member.name.clone(),
+                role: role(member, now),
+                is_me: member.node == me,
+                since_unix_s: member.admitted_unix_s,
+                expires_unix_s: member.expires_unix_s,
+                admitted_by: called(&member.admitted_by),
+            })
+            .collect();
+        infos.sort_by_key(|info| {
+            let is_in = matches!(info.role, TeamRole::Admin | TeamRole::Member);
+            (!is_in, info.name.clone(), info.node)
+        });
+        let mine = infos.iter().find(|info| info.is_me);
+        Ok(TeamInfo {
+            id,
+            name,
+            role: mine.map_or(TeamRole::Revoked, |info| info.role),
+            members: infos,
+        })
+    }
+
+    /// Founds a team, with this node as its first admin.
+    pub async fn team_create(&self, request: TeamCreateRequest) -> Result<TeamCreated, ApiError> {
+        let name: TeamName = given(&request.name, "a team")?;
+        let my_name: MemberName = given(&request.my_name, "a node")?;
+        let book = self.team().clone();
+        let root = blocking(move || book.create(name, my_name)).await?;
+        let (id, ..) = self.team().team().ok_or(TeamError::None)?;
+        let secret = HEXLOWER.encode(root.secret().as_ref());
+        Ok(TeamCreated {
+            id,
+            root_key: format!("{ROOT_KEY}{secret}"),
+        })
+    }
+
+    /// Makes an invitation, which this node has to be there for: it redeems it.
+    pub async fn team_invite(&self, request: InviteRequest) -> Result<Invited, ApiError> {
+        if !self.is_daemon() {
+            let message = "an invitation is redeemed at the node that made it, and none runs";
+            return Err(ApiError::new(ErrorKind::Usage, message)
+                .hint("`shoal up --detach` starts it; then invite again"));
+        }
+        let addresses = self.plane().dialable().await;
+        let name: MemberName = given(&request.name, "a guest")?;
+        let expires_unix_s = unix_now_s().saturating_add(request.expires_s);
+        let (book, uses, stay_s) = (self.team().clone(), request.uses, request.stay_s);
+        let invitation =
+            blocking(move || book.invite(addresses, uses, expires_unix_s, stay_s, name)).await?;
+        Ok(Invited {
+            invitation: invitation.to_text(),
+            expires_unix_s,
+            uses,
+        })
+    }
+
+    /// Makes this node a member of the team that it is invited to.
+    pub async fn team_join(&self, request: JoinRequest) -> Result<TeamInfo, ApiError> {
+        let invitation = Invitation::from_text(&request.invitation)?;
+        let name = match &request.my_name {
+            Some(name) => given(name, "a node")?,
+            None => MemberName::cut(""),
+        };
+        let endpoint = self.plane().endpoint()?;
+        team::join(&endpoint, self.team(), invitation, name).await?;
+        self.team_info().await
+    }
+
+    /// Ends a membership: another's, as an admin or with the root key, or this node's own.
+    pub async fn team_revoke(&self, request: MemberRequest) -> Result<TeamInfo, ApiError> {
+        let node = match &request.node {
+            Some(text) => self.member(text)?,
+            None => self.peer(),
+        };
+        let root = request.root_key.as_deref().map(root_key).transpose()?;
+        let book = self.team().clone();
+        blocking(move || book.revoke(node, root.as_ref())).await?;
+        self.team_info().await
+    }
+
+    /// Makes a member an admin, which takes the root key.
+    pub async fn team_admin(&self, request: MemberRequest) -> Result<TeamInfo, ApiError> {
+        let node = match &request.node {
+            Some(text) => self.member(text)?,
+            None => self.peer(),
+        };
+        let Some(root) = request.root_key.as_deref() else {
+            return Err(TeamError::NeedsRoot(node).into());
+        };
+        let (book, root) = (self.team().clone(), root_key(root)?);
+        blocking(move || book.name_admin(node, &root)).await?;
+        self.team_info().await
+    }
+
+    /// The member that `text` means.
+    fn member(&self, text: &str) -> Result<PeerKey, ApiError> {
+        self.team().team().ok_or(TeamError::None)?;
+        let members = self.team().members();
+        let means = |member: &&Member| {
+            member.name == text || (text.len() > 3 && member.node.to_string().starts_with(text))
+        };
+        let found: Vec<_> = members.iter().filter(means).collect();
+        match found[..] {
+            [member] => Ok(member.node),
+            [] => Err(ApiError::new(
+                ErrorKind::NotFound,
+                format!("`{text}` is no member of the team"),
+            )
+            .hint("`shoal team members` lists them")),
+            _ => Err(ApiError::new(
+                ErrorKind::Usage,
+                format!("{} members are called `{text}`", found.len()),
+            )
+            .hint("say which by its PeerId, which `shoal team members --json` prints")),
+        }
+    }
+}
+
+fn role(member: &Member, now: u64) -> TeamRole {
+    match member.expires_unix_s {
+        _ if member.revoked_by.is_some() => TeamRole::Revoked,
+        _ if member.is_admin => TeamRole::Admin,
+        Some(end) if end < now => TeamRole::Expired,
+        _ => TeamRole::Member,
+    }
+}
+
+/// A name that somebody gave.
+fn given(name: &str, whose: &str) -> Result<MemberName, ApiError> {
+    let name = name.trim();
+    let is_plain = !name.is_empty() && !name.chars().any(char::is_control);
+    MemberName::new(name.to_owned())
+        .ok()
+        .filter(|_| is_plain)
+        .ok_or_else(|| {
+            let message =
+                format!("the name of {whose} has 1 to 64 bytes and no control characters");
+            ApiError::new(ErrorKind::Usage, message)
+        })
+}
+
+fn root_key(text: &str) -> Result<ed25519::Keypair, ApiError> {
+    let bytes = (text.trim().strip_prefix(ROOT_KEY))
+        .and_then(|hex| HEXLOWER.decode(hex.as_bytes()).ok())
+        .and_then(|bytes| ed25519::SecretKey::try_from_bytes(bytes).ok());
+    bytes.map(ed25519::Keypair::from).ok_or_else(|| {
+        let message = format!("this is not a root key: one begins with `{ROOT_KEY}`");
+        ApiError::new(ErrorKind::Usage, message)
+            .hint("it is in the file that `shoal team create` wrote")
+    })
+}
+
+impl From<InvitationError> for ApiError {
+    fn from(error: InvitationError) -> Self {
+        Self::new(ErrorKind::Usage, error.to_string())
+    }
+}
+
+impl From<TeamError> for ApiError {
+    fn from(error: TeamError) -> Self {
+        let message = error.to_string();
+        match error {
+            TeamError::None => Self::new(ErrorKind::NotFound, message)
+                .hint("`shoal team create NAME` founds one, `shoal team join` joins one"),
+            TeamError::Another(_) => Self::new(ErrorKind::Usage, message)
+                .hint("set SHOAL_HOME to another directory for another team"),
+            TeamError::NotAdmin => Self::new(ErrorKind::NotPermitted, message)
+                .hint("`shoal team members` shows who is one"),
+            TeamError::NoMember(_) => {
+                Self::new(ErrorKind::NotFound, message).hint("`shoal team members` lists them")
+            }
+            TeamError::NeedsRoot(_) => Self::new(ErrorKind::NotPermitted, message)
+                .hint("give the file that `shoal team create` wrote with --root-key"),
+            TeamError::NotTheRoot => Self::new(ErrorKind::NotPermitted, message),
+            TeamError::Refused(_) => Self::new(ErrorKind::NotPermitted, message),
+            TeamError::Invitations => Self::new(ErrorKind::Usage, message)
+                .hint("they end by themselves; one with more --uses replaces many"),
+            TeamError::File(_) => Self::new(ErrorKind::Error, message),
+        }
+    }
+}
+
+impl From<JoinError> for ApiError {
+    fn from(error: JoinError) -> Self {
+        let message = error.to_string();
+        match error {
+            JoinError::Unreachable(_) => Self::new(ErrorKind::NoSource, message)
+                .hint("is `shoal up` running there, and its port open?"),
+            JoinError::NotWelcome(_) => Self::new(ErrorKind::NotPermitted, message)
+                .hint("ask an admin for a new one: `shoal team invite`"),
+            JoinError::Protocol(_) => Self::new(ErrorKind::Error, message),
+            JoinError::Team(error) => error.into(),
+        }
+    }
+}

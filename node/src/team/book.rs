@@ -1,0 +1,623 @@
+//! What this node knows of its team, and what it may say in its name.
+//!
+//! Owns: merging what others tell, remembering it before anybody hears of it, and cutting the
+//! sessions of those who are no members any more. Refuses: sockets, and to trust whoever
+//! brings an operation: each is signed.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use libp2p_identity::ed25519;
+use shoal_protocol::access::presentation::Binding;
+use shoal_protocol::access::team::{
+    Action, Batch, Cut, Epoch, EpochSecret, Heads, Invitation, InvitationRecord, InvitationSecret,
+    Member, MemberName, MembershipProof, Merged, RedeemError, SignedOperation, Standing, Tag, Team,
+    TeamName,
+};
+use shoal_protocol::access::{Address, Nonce};
+use shoal_protocol::bounded::List;
+use shoal_protocol::id::TeamId;
+use shoal_protocol::peer::PeerKey;
+use shoal_protocol::wire::{Enter, NotEnteredReason, NotWelcomeReason, Redeem};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::file::{self, INVITATIONS_MAX, Remembered, SECRETS_MAX, TeamFileError};
+use crate::identity::Identity;
+use crate::node::unix_now_s;
+
+/// Why something about the team was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum TeamError {
+    /// The node is in no team.
+    #[error("this node is in no team")]
+    None,
+    /// It is in one already.
+    #[error("this node is in team {0} already, and a home has one team")]
+    Another(String),
+    /// Only admins may.
+    #[error("this node is no admin of the team")]
+    NotAdmin,
+    /// The one who is meant is no member.
+    #[error("{0} is no member of the team")]
+    NoMember(PeerKey),
+    /// The one who is meant is an admin, which only the root key can end.
+    #[error("{0} is an admin: only the root key can revoke or name those")]
+    NeedsRoot(PeerKey),
+    /// The key is not the team's root key.
+    #[error("this is not the root key of the team")]
+    NotTheRoot,
+    /// The team does not take it.
+    #[error("the team does not take that: {0}")]
+    Refused(shoal_protocol::access::team::Reason),
+    /// Too many invitations are open.
+    #[error("{INVITATIONS_MAX} invitations are open, which is the most")]
+    Invitations,
+    /// It could not be remembered.
+    #[error(transparent)]
+    File(#[from] TeamFileError),
+}
+
+/// The team of a node. Clones are the same book.
+#[derive(Clone)]
+pub(crate) struct TeamBook(Arc<Inner>);
+
+struct Inner {
+    home: PathBuf,
+    identity: Identity,
+    state: RwLock<Option<State>>,
+    /// Held while what changed is written down.
+    writing: Mutex<()>,
+    changed: watch::Sender<u64>,
+}
+
+#[derive(Clone)]
+struct State {
+    team: Team,
+    name: TeamName,
+    secrets: Vec<(u64, EpochSecret)>,
+    invitations: Vec<InvitationRecord>,
+    /// Cancelled when the node that has it is no member any more.
+    sessions: HashMap<PeerKey, CancellationToken>,
+}
+
+/// What a client that wants to enter is told.
+pub(crate) enum Entry {
+    /// It may.
+    Open {
+        tag: Tag,
+        proof: MembershipProof,
+        /// Cancelled when it may not any more.
+        revoked: CancellationToken,
+    },
+    Closed(NotEnteredReason),
+}
+
+/// What a guest is told.
+pub(crate) enum Guest {
+    Welcome {
+        proof: MembershipProof,
+        /// Batches of all operations, as they travel.
+        operations: Vec<Vec<u8>>,
+        secret: Option<(u64, EpochSecret)>,
+    },
+    NotWelcome(NotWelcomeReason),
+}
+
+impl State {
+    fn remembered(&self) -> Remembered {
+        let operations = self.team.operations().into_iter().cloned().collect();
+        let newest = self.secrets.len().saturating_sub(SECRETS_MAX);
+        Remembered {
+            root: self.team.root(),
+            name: self.name.clone(),
+            operations,
+            secrets: List::new(self.secrets[newest..].to_vec()).expect("cut to fit"),
+            invitations: List::new(self.invitations.clone()).expect("counted when made"),
+        }
+    }
+
+    /// The secret of the epoch in force.
+    fn secret(&self) -> Option<&(u64, EpochSecret)> {
+        let epoch = self.team.epoch()?;
+        let id = self.team.id();
+        let is_it = |(number, secret): &&(u64, EpochSecret)| {
+            *number == epoch.number && epoch.is_of(&id, secret)
+        };
+        self.secrets.iter().find(is_it)
+    }
+
+    fn is_member(&self, node: &PeerKey) -> bool {
+        let standing = self.team.standing(node, unix_now_s());
+        matches!(standing, Standing::Member | Standing::Admin)
+    }
+}
+
+impl TeamBook {
+    /// What the home remembers.
+    pub(crate) fn load(home: &Path, identity: &Identity) -> Result<Self, TeamFileError> {
+        let state = file::load(home)?.map(|remembered| {
+            let mut team = Team::new(remembered.root);
+            team.merge(remembered.operations);
+            State {
+                team,
+                name: remembered.name,
+                secrets: remembered.secrets.into_vec(),
+                invitations: remembered.invitations.into_vec(),
+                sessions: HashMap::new(),
+            }
+        });
+        Ok(Self::with(home, identity, state))
+    }
+
+    /// The book of a node that is in no team and will not be.
+    pub(crate) fn none(identity: &Identity) -> Self {
+        Self::with(Path::new(""), identity, None)
+    }
+
+    fn with(home: &Path, identity: &Identity, state: Option<State>) -> Self {
+        Self(Arc::new(Inner {
+            home: home.to_owned(),
+            identity: identity.clone(),
+            state: RwLock::new(state),
+            writing: Mutex::default(),
+            changed: watch::Sender::new(0),
+        }))
+    }
+
+    /// This node.
+    pub(crate) fn me(&self) -> PeerKey {
+        self.0.identity.peer_key()
+    }
+
+    /// Sees each change.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.0.changed.subscribe()
+    }
+
+    fn read<T>(&self, read: impl FnOnce(&State) -> T) -> Option<T> {
+        let state = self.0.state.read().unwrap_or_else(PoisonError::into_inner);
+        state.as_ref().map(read)
+    }
+
+    /// The team's id, root key and name.
+    pub(crate) fn team(&self) -> Option<(TeamId, PeerKey, String)> {
+        self.read(|state| {
+            let (id, root) = (state.team.id(), state.team.root());
+            (id, root, state.name.to_string())
+        })
+    }
+
+    /// The root key, by which what is for the team is known.
+    pub(crate) fn root(&self) -> Option<PeerKey> {
+        self.read(|state| state.team.root())
+    }
+
+    /// Whether this node is a member in good standing.
+    pub(crate) fn is_in(&self) -> bool {
+        self.is_member(&self.me())
+    }
+
+    /// Whether `node` is a member in good standing.
+    pub(crate) fn is_member(&self, node: &PeerKey) -> bool {
+        self.read(|state| state.is_member(node)).unwrap_or(false)
+    }
+
+    /// What this node is to its team.
+    pub(crate) fn standing(&self) -> Option<Standing> {
+        self.read(|state| state.team.standing(&self.me(), unix_now_s()))
+    }
+
+    /// Everybody who was ever let in.
+    pub(crate) fn members(&self) -> Vec<Member> {
+        self.read(|state| state.team.members()).unwrap_or_default()
+    }
+
+    /// The secret by which members find each other, and the number of its epoch.
+    pub(crate) fn secret(&self) -> Option<(u64, EpochSecret)> {
+        self.read(|state| state.secret().cloned()).flatten()
+    }
+
+    /// Does something with the team as it is.
+    pub(crate) fn with_team<T>(&self, read: impl FnOnce(&Team) -> T) -> Option<T> {
+        self.read(|state| read(&state.team))
+    }
+
+    /// Changes the state, remembers it, and only then lets it be seen. Blocks.
+    fn change<T>(
+        &self,
+        change: impl FnOnce(&mut Option<State>) -> Result<T, TeamError>,
+    ) -> Result<T, TeamError> {
+        let _one_at_a_time = self
+            .0
+            .writing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut next = {
+            let state = self.0.state.read().unwrap_or_else(PoisonError::into_inner);
+            state.clone()
+        };
+        let done = change(&mut next)?;
+        if let Some(state) = &mut next {
+            file::save(&self.0.home, &state.remembered())?;
+            let still = |node: &PeerKey| {
+                let standing = state.team.standing(node, unix_now_s());
+                matches!(standing, Standing::Member | Standing::Admin)
+            };
+            let (stay, go) = std::mem::take(&mut state.sessions)
+                .into_iter()
+                .partition::<HashMap<_, _>, _>(|(node, _)| still(node));
+            state.sessions = stay;
+            go.values().for_each(CancellationToken::cancel);
+        }
+        *self.0.state.write().unwrap_or_else(PoisonError::into_inner) = next;
+        self.0.changed.send_modify(|version| *version += 1);
+        Ok(done)
+    }
+
+    fn change_team<T>(
+        &self,
+        change: impl FnOnce(&mut State) -> Result<T, TeamError>,
+    ) -> Result<T, TeamError> {
+        self.change(|state| change(state.as_mut().ok_or(TeamError::None)?))
+    }
+
+    /// Founds a team with this node as its first admin, called `my_name`. Gives the root key,
+    /// which is kept nowhere here.
+    pub(crate) fn create(
+        &self,
+        name: TeamName,
+        my_name: MemberName,
+    ) -> Result<ed25519::Keypair, TeamError> {
+        let root = ed25519::Keypair::generate();
+        let (me, now) = (self.me(), unix_now_s());
+        let signs = root.clone();
+        self.change(|state| {
+            if let Some(state) = state {
+                return Err(TeamError::Another(state.name.to_string()));
+            }
+            let mut team = Team::new(PeerKey::of(&signs));
+            let naming = Action::NameAdmin {
+                node: me,
+                name: my_name,
+            };
+            let naming = team.sign(&signs, now, naming);
+            team.merge([naming]);
+            *state = Some(State {
+                team,
+                name,
+                secrets: Vec::new(),
+                invitations: Vec::new(),
+                sessions: HashMap::new(),
+            });
+            let state = state.as_mut().expect("made just now");
+            new_epoch(state, self.0.identity.keypair(), now)
+        })?;
+        Ok(root)
+    }
+
+    /// Takes a team that a minter welcomed this node to.
+    pub(super) fn enter_team(
+        &self,
+        root: PeerKey,
+        name: TeamName,
+        operations: Vec<SignedOperation>,
+        secret: Option<(u64, EpochSecret)>,
+    ) -> Result<(), TeamError> {
+        let me = self.me();
+        self.change(|state| {
+            if let Some(state) = state
+                && (state.team.root() != root || state.is_member(&me))
+            {
+                return Err(TeamError::Another(state.name.to_string()));
+            }
+            let mut team = Team::new(root);
+            team.merge(operations);
+            let entered = State {
+                team,
+                name,
+                secrets: secret.into_iter().collect(),
+                invitations: Vec::new(),
+                sessions: HashMap::new(),
+            };
+            if !entered.is_member(&me) {
+                return Err(TeamError::NoMember(me));
+            }
+            *state = Some(entered);
+            Ok(())
+        })
+    }
+
+    /// Makes an invitation, good for `uses` guests until `expires_unix_s`, who stay members
+    /// for `stay_s`.
+    pub(crate) fn invite(
+        &self,
+        addresses: Vec<Address>,
+        uses: u32,
+        expires_unix_s: u64,
+        stay_s: Option<u64>,
+        name: MemberName,
+    ) -> Result<Invitation, TeamError> {
+        let me = self.me();
+        self.change_team(|state| {
+            let now = unix_now_s();
+            if state.team.standing(&me, now) != Standing::Admin {
+                return Err(TeamError::NotAdmin);
+            }
+            state.invitations.retain(|record| record.is_good(now));
+            if state.invitations.len() == INVITATIONS_MAX {
+                return Err(TeamError::Invitations);
+            }
+            let secret = InvitationSecret::from_bytes(rand::random());
+            state.invitations.push(InvitationRecord {
+                invitation: PeerKey::of(&secret.keypair()),
+                name,
+                uses_left: uses,
+                expires_unix_s,
+                stay_s,
+            });
+            let mut addresses = addresses;
+            addresses.truncate(shoal_protocol::access::team::INVITATION_ADDRESSES_MAX);
+            Ok(Invitation {
+                root: state.team.root(),
+                team_name: state.name.clone(),
+                minter: me,
+                addresses: List::new(addresses).expect("truncated"),
+                secret,
+                expires_unix_s,
+            })
+        })
+    }
+
+    /// Lets a guest in who redeems an invitation. Blocks.
+    pub(crate) fn redeem(&self, asked: &Redeem, binding: &Binding) -> Guest {
+        let redeemed = self.change_team(|state| {
+            let (guest, now) = (binding.client, unix_now_s());
+            let not_welcome = |reason| Ok(Guest::NotWelcome(reason));
+            let redemption = &asked.redemption;
+            let found = (state.invitations.iter())
+                .position(|record| record.invitation == redemption.invitation);
+            let Some(found) = found.filter(|_| redemption.is_for(&state.team.id(), binding)) else {
+                return not_welcome(NotWelcomeReason::NotPermitted);
+            };
+            match state.team.standing(&guest, now) {
+                Standing::Revoked => return not_welcome(NotWelcomeReason::Revoked),
+                // Its connection broke before it heard.
+                Standing::Member | Standing::Admin => {}
+                Standing::Stranger => {
+                    let until = match state.invitations[found].redeem(now) {
+                        Ok(until) => until,
+                        Err(RedeemError::Expired { .. }) => {
+                            return not_welcome(NotWelcomeReason::Expired);
+                        }
+                        Err(RedeemError::UsedUp) => {
+                            return not_welcome(NotWelcomeReason::UsedUp);
+                        }
+                    };
+                    let name = match asked.name.as_str().is_empty() {
+                        true => state.invitations[found].name.clone(),
+                        false => asked.name.clone(),
+                    };
+                    let admission = Action::AdmitMember {
+                        node: guest,
+                        name,
+                        expires_unix_s: until,
+                    };
+                    let me = self.0.identity.keypair();
+                    let admission = state.team.sign(me, now, admission);
+                    state.team.merge([admission]);
+                }
+            }
+            let Some(proof) = (state.team.proof_of(&guest)).filter(|_| state.is_member(&guest))
+            else {
+                return not_welcome(NotWelcomeReason::Unable);
+            };
+            Ok(Guest::Welcome {
+                proof,
+                operations: (state.team.lacking(&Heads::default()).iter())
+                    .map(Batch::to_bytes)
+                    .collect(),
+                secret: state.secret().cloned(),
+            })
+        });
+        redeemed.unwrap_or_else(|error| {
+            if !matches!(error, TeamError::None) {
+                tracing::warn!(%error, "a guest cannot be let in");
+            }
+            Guest::NotWelcome(NotWelcomeReason::NotPermitted)
+        })
+    }
+
+    /// Ends a member's membership; with the root key, an admin's too, of whose operations
+    /// those that are known go on counting. A new epoch begins, so that whoever goes finds
+    /// nobody any more. Blocks.
+    pub(crate) fn revoke(
+        &self,
+        node: PeerKey,
+        root: Option<&ed25519::Keypair>,
+    ) -> Result<(), TeamError> {
+        let me = self.me();
+        self.change_team(|state| {
+            let now = unix_now_s();
+            let signs = self.signer(state, root)?;
+            let leaves = node == me && root.is_none();
+            let last = match state.team.standing(&node, now) {
+                Standing::Admin if root.is_none() && !leaves => {
+                    return Err(TeamError::NeedsRoot(node));
+                }
+                Standing::Admin => state.team.last_of(&node),
+                Standing::Member => None,
+                Standing::Stranger | Standing::Revoked => return Err(TeamError::NoMember(node)),
+            };
+            if !leaves && root.is_none() && state.team.standing(&me, now) != Standing::Admin {
+                return Err(TeamError::NotAdmin);
+            }
+            say(state, signs, now, revocation(node, last))?;
+            match leaves {
+                true => Ok(()),
+                false => new_epoch(state, signs, now),
+            }
+        })
+    }
+
+    /// Names a member an admin, which only the root key can. Blocks.
+    pub(crate) fn name_admin(
+        &self,
+        node: PeerKey,
+        root: &ed25519::Keypair,
+    ) -> Result<(), TeamError> {
+        self.change_team(|state| {
+            let signs = self.signer(state, Some(root))?;
+            let members = state.team.members();
+            let member = members.iter().find(|member| member.node == node);
+            let member = member.filter(|_| state.is_member(&node));
+            let member = member.ok_or(TeamError::NoMember(node))?;
+            let name = MemberName::cut(&member.name);
+            say(state, signs, unix_now_s(), Action::NameAdmin { node, name })
+        })
+    }
+
+    fn signer<'a>(
+        &'a self,
+        state: &State,
+        root: Option<&'a ed25519::Keypair>,
+    ) -> Result<&'a ed25519::Keypair, TeamError> {
+        match root {
+            Some(root) if PeerKey::of(root) != state.team.root() => Err(TeamError::NotTheRoot),
+            Some(root) => Ok(root),
+            None => Ok(self.0.identity.keypair()),
+        }
+    }
+
+    /// Merges what others say, if anything of it is new. Blocks.
+    pub(super) fn merge(&self, operations: Vec<SignedOperation>) -> Result<Merged, TeamError> {
+        let news = self.read(|state| {
+            let known = |signed: &SignedOperation| state.team.operation(&signed.id()).is_some();
+            !operations.iter().all(known)
+        });
+        if !news.ok_or(TeamError::None)? {
+            return Ok(Merged::default());
+        }
+        let merged = self.change_team(|state| Ok(state.team.merge(operations)))?;
+        for author in &merged.forked {
+            tracing::warn!(%author, "a node said two things in one: was its home copied?");
+        }
+        Ok(merged)
+    }
+
+    /// Takes a discovery secret, if it is the one that the epoch in force was begun with.
+    pub(super) fn learn_secret(&self, number: u64, secret: EpochSecret) -> Result<(), TeamError> {
+        if self.secret().is_some_and(|(known, _)| known == number) {
+            return Ok(());
+        }
+        self.change_team(|state| {
+            let id = state.team.id();
+            let is_it = (state.team.epoch())
+                .is_some_and(|epoch| epoch.number == number && epoch.is_of(&id, &secret));
+            if is_it {
+                state.secrets.push((number, secret));
+            }
+            Ok(())
+        })
+    }
+
+    /// Whether the client that says `enter` may come in as a member.
+    pub(crate) fn judge(&self, enter: &Enter, ours: &Binding, client_nonce: Nonce) -> Entry {
+        let not_permitted = Entry::Closed(NotEnteredReason::NotPermitted);
+        let mut state = self.0.state.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(state) = state.as_mut().filter(|state| state.is_member(&self.me())) else {
+            return not_permitted;
+        };
+        let root = state.team.root();
+        if enter.tag != Tag::of_client(&root, ours) {
+            return not_permitted;
+        }
+        let tag = Tag::of_server(
+            &root,
+            &Binding {
+                nonce: client_nonce,
+                ..*ours
+            },
+        );
+        let now = unix_now_s();
+        let client = ours.client;
+        let standing = match (&enter.proof, state.team.standing(&client, now)) {
+            (Some(proof), Standing::Stranger) => (state.team)
+                .check_proof(proof, &client, now)
+                .unwrap_or(Standing::Revoked),
+            (_, standing) => standing,
+        };
+        match standing {
+            Standing::Revoked => not_permitted,
+            Standing::Stranger => Entry::Closed(NotEnteredReason::Unproven { tag }),
+            Standing::Member | Standing::Admin => Entry::Open {
+                tag,
+                proof: state.team.proof_of(&self.me()).expect("it is a member"),
+                revoked: state.sessions.entry(client).or_default().clone(),
+            },
+        }
+    }
+
+    /// What this node says to enter at a server.
+    pub(crate) fn knock(&self, binding: &Binding, with_proof: bool) -> Option<Enter> {
+        let me = self.me();
+        self.read(|state| {
+            let tag = Tag::of_client(&state.team.root(), binding);
+            let proof = state.team.proof_of(&me)?;
+            Some(Enter {
+                tag,
+                proof: with_proof.then_some(proof),
+            })
+        })
+        .flatten()
+    }
+
+    /// Whether a server that answers with this tag and proof is of this node's team.
+    pub(crate) fn recognises(
+        &self,
+        tag: &Tag,
+        proof: Option<&MembershipProof>,
+        theirs: &Binding,
+    ) -> bool {
+        let recognised = self.read(|state| {
+            let of_team = *tag == Tag::of_server(&state.team.root(), theirs);
+            let now = unix_now_s();
+            let is_member = proof.is_none_or(|proof| {
+                let standing = state.team.check_proof(proof, &theirs.server, now);
+                matches!(standing, Ok(Standing::Member | Standing::Admin))
+            });
+            of_team && is_member
+        });
+        recognised.unwrap_or(false)
+    }
+}
+
+fn revocation(node: PeerKey, last: Option<Cut>) -> Action {
+    Action::Revoke { node, last }
+}
+
+/// Says something in the team's name, if it lets that stand.
+fn say(
+    state: &mut State,
+    signs: &ed25519::Keypair,
+    now: u64,
+    action: Action,
+) -> Result<(), TeamError> {
+    let signed = state.team.sign(signs, now, action);
+    let merged = state.team.merge([signed]);
+    match merged.refused.first() {
+        Some((_, reason)) => Err(TeamError::Refused(*reason)),
+        None => Ok(()),
+    }
+}
+
+/// Begins a new epoch, with a fresh secret.
+fn new_epoch(state: &mut State, signs: &ed25519::Keypair, now: u64) -> Result<(), TeamError> {
+    let secret = EpochSecret::from_bytes(rand::random());
+    let number = state.team.epoch().map_or(0, |epoch| epoch.number + 1);
+    let epoch = Epoch::new(&state.team.id(), number, &secret);
+    say(state, signs, now, Action::Epoch(epoch))?;
+    state.secrets.push((number, secret));
+    Ok(())
+}

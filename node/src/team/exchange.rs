@@ -1,0 +1,94 @@
+//! How two members bring each other up to date.
+//!
+//! Owns: one question and one answer, the same on whatever carries them: what the asker has,
+//! and what of the answerer's it lacks. Asked in both directions, or twice with the answer to
+//! the answer, both know the same. Refuses: to answer those who show no membership.
+
+use bincode::{Decode, Encode};
+use shoal_protocol::access::team::{
+    BATCH_BYTES_MAX, Batch, EpochSecret, HEADS_MAX, Heads, MembershipProof, Standing,
+    TEAM_BYTES_MAX,
+};
+use shoal_protocol::bounded::List;
+use shoal_protocol::codec;
+use shoal_protocol::peer::PeerKey;
+
+use super::book::{TeamBook, TeamError};
+use crate::node::unix_now_s;
+
+/// Batches in one message: all that a team can have.
+const BATCHES_MAX: usize = TEAM_BYTES_MAX / BATCH_BYTES_MAX + 1;
+/// The longest message.
+pub(crate) const EXCHANGE_BYTES_MAX: usize = TEAM_BYTES_MAX + (HEADS_MAX * 32) + (64 << 10);
+
+/// What one says to the other.
+#[derive(Debug, Clone, Encode, Decode)]
+pub(crate) struct Exchange {
+    /// That the sender is a member.
+    proof: MembershipProof,
+    /// What the sender has.
+    heads: Vec<u8>,
+    /// What the receiver lacks, as far as the sender knows.
+    batches: List<Vec<u8>, BATCHES_MAX>,
+    /// The discovery secret of the epoch in force, for one who was a member before.
+    secret: Option<(u64, EpochSecret)>,
+}
+
+impl Exchange {
+    /// What this node says first: what it has.
+    pub(crate) fn first(book: &TeamBook) -> Option<Vec<u8>> {
+        Self::of(book, None, false).map(|said| codec::encode(&said))
+    }
+
+    fn of(book: &TeamBook, theirs: Option<&Heads>, with_secret: bool) -> Option<Self> {
+        let me = book.me();
+        let secret = with_secret.then(|| book.secret()).flatten();
+        book.with_team(|team| {
+            let lacking = theirs
+                .map(|theirs| team.lacking(theirs))
+                .unwrap_or_default();
+            let batches = lacking.iter().map(Batch::to_bytes).take(BATCHES_MAX);
+            Some(Self {
+                proof: team.proof_of(&me)?,
+                heads: team.heads().to_bytes(),
+                batches: List::new(batches.collect()).expect("taken to fit"),
+                secret,
+            })
+        })
+        .flatten()
+    }
+
+    /// Takes in what `peer` said, and gives the answer: what it lacks. Nothing for one who
+    /// shows no membership. Blocks.
+    pub(crate) fn answer(
+        book: &TeamBook,
+        peer: &PeerKey,
+        said: &[u8],
+    ) -> Result<Option<Vec<u8>>, TeamError> {
+        let Ok(said) = codec::decode::<Self, EXCHANGE_BYTES_MAX>(said) else {
+            return Ok(None);
+        };
+        let proven = book.with_team(|team| {
+            let standing = team.check_proof(&said.proof, peer, unix_now_s());
+            matches!(standing, Ok(Standing::Member | Standing::Admin))
+        });
+        if proven != Some(true) {
+            return Ok(None);
+        }
+        let batches = said.batches.iter().map(|bytes| Batch::from_bytes(bytes));
+        let Ok(batches) = batches.collect::<Result<Vec<_>, _>>() else {
+            return Ok(None);
+        };
+        let operations = batches.into_iter().flat_map(Batch::into_operations);
+        book.merge(operations.collect())?;
+        if let Some((number, secret)) = said.secret {
+            book.learn_secret(number, secret)?;
+        }
+        let Ok(heads) = Heads::from_bytes(&said.heads) else {
+            return Ok(None);
+        };
+        // Only now: what it said may have revoked it.
+        let answer = Self::of(book, Some(&heads), book.is_member(peer));
+        Ok(answer.map(|answer| codec::encode(&answer)))
+    }
+}

@@ -1,0 +1,15 @@
+//! The team that this node is in, if it is in one.
+//!
+//! Owns: the file that remembers it (`file`), what the node knows and may say (`book`), the
+//! way in by an invitation (`joining`), and telling other members what is new (`exchange`).
+//! Refuses: what operations mean, which `shoal_protocol::access::team` says, and connections.
+
+mod book;
+mod exchange;
+mod file;
+mod joining;
+
+pub(crate) use book::{Entry, Guest, TeamBook, TeamError};
+pub(crate) use exchange::Exchange;
+pub(crate) use file::TeamFileError;
+pub(crate) use joining::{JoinError, join};
