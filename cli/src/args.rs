@@ -10,7 +10,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
     add, cat, completions, config, demo, diff, doctor, down, du, get, ls, man, peers, share,
-    status, team, up, verify,
+    status, team, up, verify, whereis,
 };
 use crate::values;
 
@@ -142,6 +142,7 @@ pub enum Command {
     Down(down::Args),
     Status(status::Args),
     Peers(peers::Args),
+    Whereis(whereis::Args),
     Team(team::Args),
     Doctor(doctor::Args),
     Config(config::Args),

@@ -22,7 +22,7 @@ use tracing_subscriber::EnvFilter;
 use crate::args::{Cli, Command};
 use crate::commands::{
     add, cat, completions, config, diff, doctor, down, du, get, ls, man, peers, share, status,
-    team, up, verify,
+    team, up, verify, whereis,
 };
 use crate::error::{Code, Failure};
 use crate::interrupt::Interrupt;
@@ -112,6 +112,7 @@ async fn dispatch(cli: Cli) -> Result<Code, Failure> {
         Command::Down(args) => down::run(args, context).await,
         Command::Status(args) => status::run(args, context).await,
         Command::Peers(args) => peers::run(args, context).await,
+        Command::Whereis(args) => whereis::run(args, context).await,
         Command::Team(args) => team::run(args, context).await,
         Command::Doctor(args) => doctor::run(args, context).await,
         Command::Config(args) => config::run(&args, &context),

@@ -11,6 +11,7 @@ pub mod control;
 pub mod daemon;
 pub mod data;
 mod failures;
+mod finding;
 pub mod identity;
 mod node;
 mod operations;

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use shoal_protocol::id::SnapshotId;
 use shoal_protocol::peer::PeerKey;
 use shoal_store::disk::real::RealDisk;
 use shoal_store::{OpenError, Store, StoreOptions};
@@ -20,11 +21,12 @@ use tokio_util::task::TaskTracker;
 use crate::activities::Activities;
 use crate::api::{ApiError, ErrorKind, Events, Hello, Reporter, own_uid};
 use crate::config::Config;
+use crate::finding::Finding;
 use crate::identity::{IDENTITY_FILE, Identity};
 use crate::operations::get::Gets;
 use crate::plane::Plane;
 use crate::shares::Shares;
-use crate::team::TeamBook;
+use crate::team::{TeamBook, TeamError};
 
 /// How long operations may take to leave things in order when the node closes.
 const CLOSE_TIME_MAX: Duration = Duration::from_secs(30);
@@ -84,6 +86,7 @@ struct Inner {
     shares: Arc<Shares>,
     gets: Gets,
     team: TeamBook,
+    finding: tokio::sync::Mutex<Option<Arc<Finding>>>,
     copying: tokio::sync::Mutex<()>,
     plane: Plane,
 }
@@ -141,6 +144,7 @@ impl Node {
             shares,
             gets: Gets::default(),
             team,
+            finding: tokio::sync::Mutex::default(),
             copying: tokio::sync::Mutex::default(),
             plane,
             options,
@@ -148,6 +152,7 @@ impl Node {
         if node.is_daemon() {
             node.plane().listen(true).await?;
             node.recheck_later();
+            node.find_while_in_a_team();
         }
         Ok(node)
     }
@@ -182,6 +187,9 @@ impl Node {
     /// unsuspected. Everything that was acknowledged is kept in any case.
     pub async fn shut_down(&self) -> Result<(), ApiError> {
         self.finish_operations().await;
+        if let Some(finding) = self.0.finding.lock().await.take() {
+            finding.close().await;
+        }
         self.plane().close().await;
         let store = self
             .0
@@ -235,6 +243,55 @@ impl Node {
 
     pub(crate) fn team(&self) -> &TeamBook {
         &self.0.team
+    }
+
+    /// The control plane, started if need be; an error if the node is in no team.
+    pub(crate) async fn finding(&self) -> Result<Arc<Finding>, ApiError> {
+        let mut finding = self.0.finding.lock().await;
+        if self.stop().is_cancelled() {
+            return Err(ApiError::interrupted());
+        }
+        if !self.team().is_in() {
+            return Err(TeamError::None.into());
+        }
+        if finding.is_none() {
+            *finding = Some(Arc::new(Finding::start(self).await?));
+        }
+        Ok(Arc::clone(finding.as_ref().expect("started")))
+    }
+
+    /// The control plane, if it runs.
+    pub(crate) async fn found(&self) -> Option<Arc<Finding>> {
+        self.0.finding.lock().await.clone()
+    }
+
+    /// Has a snapshot that is new here announced to the team, where that is somebody's
+    /// business.
+    pub(crate) async fn announce(&self, snapshot: SnapshotId) {
+        if let Some(finding) = self.found().await {
+            finding.added(snapshot);
+        }
+    }
+
+    /// Runs the control plane for as long as the node is in a team.
+    fn find_while_in_a_team(&self) {
+        let node = self.clone();
+        self.tasks().spawn(async move {
+            let mut changes = node.team().changes();
+            loop {
+                if node.team().is_in() {
+                    if let Err(error) = node.finding().await {
+                        tracing::warn!(%error, "other members cannot be found");
+                    }
+                } else if let Some(finding) = node.0.finding.lock().await.take() {
+                    finding.close().await;
+                }
+                tokio::select! {
+                    changed = changes.changed() => if changed.is_err() { return },
+                    () = node.stop().cancelled() => return,
+                }
+            }
+        });
     }
 
     /// Held by the one add that copies into the store.

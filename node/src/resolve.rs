@@ -30,6 +30,11 @@ pub(crate) enum Target {
         /// What people call it: an artifact's name.
         name: Option<String>,
     },
+    /// A snapshot that is not known here, by its whole id: others may have it.
+    Unknown {
+        snapshot: SnapshotId,
+        inside: Option<ManifestPath>,
+    },
     /// A place in the file system; absolute. Whether anything is there was not looked at.
     Path(PathBuf),
 }
@@ -116,6 +121,7 @@ impl Target {
                 Some(id)
             }
             Self::Snapshot { row, .. } => Some(row.id()),
+            Self::Unknown { snapshot, .. } => Some(*snapshot),
             Self::Path(_) => None,
         }
     }
@@ -251,7 +257,13 @@ fn known(view: &View, reference: &ArtifactRef) -> Result<Target, ApiError> {
             })?;
             (row, Some(name.as_str().to_owned()))
         }
-        Base::Snapshot(prefix) => (by_prefix(view, prefix)?, None),
+        Base::Snapshot(prefix) => match prefix.whole().map(SnapshotId::from_bytes) {
+            Some(snapshot) if view.snapshot(&snapshot)?.is_none() => {
+                let inside = reference.inside.clone();
+                return Ok(Target::Unknown { snapshot, inside });
+            }
+            _ => (by_prefix(view, prefix)?, None),
+        },
         Base::Version(prefix) => by_version(view, prefix)?,
     };
     Ok(Target::Snapshot {
@@ -293,6 +305,12 @@ fn by_version(view: &View, prefix: &IdPrefix) -> Result<(SnapshotRow, Option<Str
         ApiError::new(ErrorKind::NotFound, message).hint("get it again with a ticket")
     })?;
     Ok((row, Some(name)))
+}
+
+/// Nothing of a snapshot is here, and nobody can be asked for it.
+pub(crate) fn not_here(id: &SnapshotId) -> ApiError {
+    ApiError::new(ErrorKind::NotFound, format!("{} is not known here", id.short()))
+        .hint("`shoal ls` shows what is here; what others hold is got with a ticket, or in a team")
 }
 
 fn the_one<T>(mut found: Vec<T>, text: &str, ids: &[String]) -> Result<T, ApiError> {

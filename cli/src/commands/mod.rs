@@ -18,3 +18,4 @@ pub mod status;
 pub mod team;
 pub mod up;
 pub mod verify;
+pub mod whereis;

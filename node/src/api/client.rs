@@ -193,6 +193,11 @@ impl Client {
         Ok(Bytes(RawBytes::new(body)))
     }
 
+    /// Who has something.
+    pub async fn whereis(&self, request: &WhereisRequest) -> Result<Whereis, ApiError> {
+        self.at_once(Method::POST, "whereis", request).await
+    }
+
     /// The team of the node, and who is in it.
     pub async fn team(&self) -> Result<TeamInfo, ApiError> {
         self.at_once(Method::GET, "team", &()).await

@@ -77,6 +77,7 @@ fn router(node: Node) -> Router {
         .route("/v1/du", post(du))
         .route("/v1/diff", post(diff))
         .route("/v1/verify", post(verify))
+        .route("/v1/whereis", post(whereis))
         .route("/v1/team", get(team))
         .route("/v1/team/create", post(team_create))
         .route("/v1/team/invite", post(team_invite))
@@ -174,6 +175,10 @@ async fn cat(State(node): State<Node>, Ask(request): Ask<CatRequest>) -> Respons
         Ok(bytes) => lines::raw_reply(bytes.into_stream()),
         Err(error) => error.into_response(),
     }
+}
+
+async fn whereis(State(node): State<Node>, Ask(request): Ask<WhereisRequest>) -> Response {
+    at_once(node.whereis(request).await)
 }
 
 async fn team(State(node): State<Node>) -> Response {

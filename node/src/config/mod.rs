@@ -42,6 +42,8 @@ macro_rules! config {
 
 const SOME: NonZeroU32 = NonZeroU32::new(256).expect("not zero");
 
+const MILLION: NonZeroU32 = NonZeroU32::new(1_000_000).expect("not zero");
+
 config! {
     /// Addresses and ports where other nodes reach this one, such as `0.0.0.0:4747`. Empty:
     /// all interfaces, port 4747 under `up` and any free port for the length of a command.
@@ -53,6 +55,18 @@ config! {
     /// those of containers.
     #[serde(deserialize_with = "load::list")]
     advertise: Vec<String> = Vec::new();
+
+    /// Addresses of members' control planes that are dialled first, such as
+    /// `seed.example:4748`; only used in a team. Members that were met are remembered.
+    #[serde(deserialize_with = "load::list")]
+    bootstrap: Vec<String> = Vec::new();
+
+    /// Whether members of the team on the same network find each other by mDNS.
+    mdns: bool = true;
+
+    /// The most keys under which chunks and files of less than 16 MiB are advertised to the
+    /// team. A million cost about 0.6 GB of traffic a day in a team of more than 20 nodes.
+    advert_keys_max: NonZeroU32 = MILLION;
 
     /// How long a ticket is good for when `share` does not say; not 0.
     #[serde(deserialize_with = "load::some_time")]

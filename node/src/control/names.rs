@@ -8,6 +8,7 @@ use std::fmt;
 
 use data_encoding::HEXLOWER;
 use libp2p::StreamProtocol;
+use shoal_protocol::advert::{ACK_BYTES_MAX, BATCH_BYTES_MAX, FIND_BYTES_MAX, FOUND_BYTES_MAX};
 
 /// The protocol of raw streams between members, for a data link.
 pub const DATA_PROTOCOL: StreamProtocol = StreamProtocol::new("/shoal/1/data");
@@ -43,9 +44,9 @@ impl Protocol {
     /// The most bytes of a request.
     pub fn request_bytes_max(self) -> usize {
         match self {
-            Self::Admit => 64 << 10,
-            Self::Advert => 1 << 20,
-            Self::Find => 16 << 10,
+            Self::Admit => 512 << 10,
+            Self::Advert => BATCH_BYTES_MAX,
+            Self::Find => FIND_BYTES_MAX,
         }
     }
 
@@ -53,8 +54,8 @@ impl Protocol {
     pub fn answer_bytes_max(self) -> usize {
         match self {
             Self::Admit => 4 << 20,
-            Self::Advert => 64 << 10,
-            Self::Find => 256 << 10,
+            Self::Advert => ACK_BYTES_MAX,
+            Self::Find => FOUND_BYTES_MAX,
         }
     }
 }

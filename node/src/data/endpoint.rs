@@ -116,7 +116,7 @@ impl Endpoint {
         *listening.write().unwrap_or_else(PoisonError::into_inner) = addresses;
     }
 
-    pub(super) fn listening(&self) -> Vec<Address> {
+    pub(crate) fn listening(&self) -> Vec<Address> {
         let listening = &self.inner.listening;
         listening
             .read()

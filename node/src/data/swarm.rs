@@ -11,9 +11,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use libp2p_identity::ed25519;
-use shoal_protocol::access::{Grant, HolderSecret, Rights, Scope, SignedGrant, Source, Ticket};
+use shoal_protocol::access::{Address, Grant, HolderSecret, Rights, Scope, SignedGrant, Source, Ticket};
 use shoal_protocol::bounded::List;
 use shoal_protocol::id::{PageId, SnapshotId};
+use shoal_protocol::peer::PeerKey;
 use shoal_protocol::snapshot::Snapshot;
 use shoal_protocol::wire::limits::NEIGHBOURS_MAX;
 use shoal_protocol::wire::{ByeReason, Neighbour};
@@ -201,6 +202,18 @@ impl Swarm {
         meet(&self.hub, sources);
     }
 
+    /// What those who are connected offer now.
+    pub fn offers(&self) -> Vec<Offering> {
+        let sessions = self.hub.sessions();
+        let offering = |session: &Arc<Session>| Offering {
+            peer: session.peer,
+            address: session.address.clone(),
+            offered: session.offered().total_bytes(),
+            total: session.snapshot.bytes,
+        };
+        sessions.values().map(offering).collect()
+    }
+
     /// Waits for sources that are still to be found, even if none is left to try: until the
     /// guard is dropped.
     pub fn expect_more(&self) -> Expecting {
@@ -219,6 +232,19 @@ impl Swarm {
     pub fn traffic(&self) -> &Arc<Traffic> {
         &self.hub.traffic
     }
+}
+
+/// What one source offers.
+#[derive(Debug, Clone)]
+pub struct Offering {
+    /// Who.
+    pub peer: PeerKey,
+    /// Where it was reached.
+    pub address: Address,
+    /// Bytes of the snapshot that it offers.
+    pub offered: u64,
+    /// Bytes that the snapshot has.
+    pub total: u64,
 }
 
 /// Somebody still looks for sources.

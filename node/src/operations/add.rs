@@ -49,6 +49,7 @@ impl Node {
                     .filter(|_| !request.private && node.team().is_in()),
             };
             let added = node.add_files(files, &reporter).await?;
+            node.announce(added.snapshot).await;
             let Some(name) = name else {
                 return Ok(reply(added, None));
             };

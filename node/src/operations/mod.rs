@@ -20,5 +20,6 @@ mod source;
 mod status;
 mod team;
 mod verify;
+mod whereis;
 
 pub use cat::FileBytes;

@@ -16,7 +16,7 @@ use shoal_store::ingest::AddMode;
 use super::add::Files;
 use crate::api::{ApiError, ErrorKind, Events, Phase, Reporter, Served, ShareRequest, Shared};
 use crate::node::{Node, blocking, unix_now_s};
-use crate::resolve::{Target, place, subject};
+use crate::resolve::{Target, not_here, place, subject};
 use crate::shares::{Hold, Record, Role};
 
 /// How often serving says how it goes.
@@ -107,6 +107,7 @@ impl Node {
                 let place = place.map(|name| name.to_string_lossy().into_owned());
                 (*row, name.or(place))
             }
+            Target::Unknown { snapshot, .. } => return Err(not_here(&snapshot)),
             Target::Ticket { .. } => {
                 return Err(
                     ApiError::new(ErrorKind::Usage, "a ticket is shared already")

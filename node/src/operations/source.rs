@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shoal_protocol::access::Ticket;
+use shoal_protocol::advert::Subject;
 use shoal_protocol::id::{PageId, SnapshotId};
 use shoal_protocol::manifest::Entry;
 use shoal_protocol::paged_list::{Cursor, PageSource, Placed};
@@ -18,9 +19,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::{ApiError, ErrorKind, What};
 use crate::data::{Access, FetchEvent, SwarmOptions};
+use crate::finding::Finding;
 use crate::node::{Node, blocking, unix_now_s};
 use crate::plane::Dialled;
-use crate::resolve::Target;
+use crate::resolve::{Target, not_here};
 
 /// An artifact, or a part of one, that can be read. Clones share their connections.
 #[derive(Clone)]
@@ -32,6 +34,9 @@ pub(super) struct Source {
     /// Those who serve it; nobody if it is here.
     pub(super) swarm: Option<Arc<Dialled>>,
 }
+
+/// How soon members are looked for again who have something; doubles up to the second.
+const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
 
 impl Node {
     /// Looks up an artifact to be read, and connects to those who serve it if it is not here.
@@ -57,6 +62,8 @@ impl Node {
         let (inside, ticket) = match target {
             Target::Ticket { ticket, inside } => (inside, Some(*ticket)),
             Target::Snapshot { inside, .. } => (inside, None),
+            Target::Unknown { inside, .. } if self.team().is_in() => (inside, None),
+            Target::Unknown { snapshot, .. } => return Err(not_here(&snapshot)),
             Target::Path(_) => unreachable!("`of_artifact` gives no paths"),
         };
         if let Some(ticket) = &ticket {
@@ -73,8 +80,10 @@ impl Node {
             });
         }
         let ticket = ticket.or_else(|| self.shares().used_ticket(&id));
-        let ticket = match (ticket, &row) {
-            (Some(ticket), _) => ticket,
+        let as_member = ticket.is_none() && self.team().is_in();
+        let access = match (ticket, &row) {
+            (Some(ticket), _) => self.access(&ticket)?,
+            (None, _) if as_member => self.access_as_member(id),
             // Nobody can be asked, but its lists and most of its bytes may well be here.
             (None, Some(row)) => {
                 return Ok(Source {
@@ -92,7 +101,10 @@ impl Node {
             cancelled: cancelled.clone(),
             ..SwarmOptions::default()
         };
-        let swarm = self.dial(&ticket, options, events)?;
+        let swarm = Arc::new(self.plane().swarm(access, options, events)?);
+        if as_member {
+            self.look_for_sources(self.finding().await?, id, &swarm);
+        }
         let snapshot = match row {
             Some(row) => row.snapshot,
             None => swarm.snapshot().await?,
@@ -102,7 +114,7 @@ impl Node {
             snapshot,
             inside,
             store,
-            swarm: Some(Arc::new(swarm)),
+            swarm: Some(swarm),
         })
     }
 
@@ -115,6 +127,45 @@ impl Node {
     ) -> Result<Dialled, ApiError> {
         let access = self.access(ticket)?;
         self.plane().swarm(access, options, events)
+    }
+
+    /// What membership gives this node.
+    pub(super) fn access_as_member(&self, snapshot: SnapshotId) -> Access {
+        Access::of_member(snapshot, self.identity(), Vec::new(), unix_now_s())
+    }
+
+    /// Has `swarm` told of members who are said to have `snapshot`, for as long as it is there.
+    pub(super) fn look_for_sources(
+        &self,
+        finding: Arc<Finding>,
+        snapshot: SnapshotId,
+        swarm: &Arc<Dialled>,
+    ) {
+        let expecting = swarm.expect_more();
+        let swarm = Arc::downgrade(swarm);
+        self.tasks().spawn(async move {
+            let _expecting = expecting;
+            let mut pause = LOOK_AGAIN.0;
+            while swarm.upgrade().is_some() {
+                let subject = [Subject::Snapshot(snapshot)];
+                let search = finding.search(&subject, |sighting| {
+                    if let Some(swarm) = swarm.upgrade() {
+                        swarm.meet(vec![sighting.neighbour]);
+                    }
+                });
+                let over = async {
+                    while swarm.upgrade().is_some() {
+                        tokio::time::sleep(LOOK_AGAIN.0).await;
+                    }
+                };
+                tokio::select! {
+                    () = search => {}
+                    () = over => return,
+                }
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LOOK_AGAIN.1);
+            }
+        });
     }
 
     /// What a ticket gives this node.

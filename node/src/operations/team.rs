@@ -12,6 +12,7 @@ use crate::api::{
     ApiError, ErrorKind, InviteRequest, Invited, JoinRequest, MemberInfo, MemberRequest,
     TeamCreateRequest, TeamCreated, TeamInfo, TeamRole,
 };
+use crate::finding;
 use crate::node::{Node, blocking, unix_now_s};
 use crate::team::{self, JoinError, TeamError};
 
@@ -95,6 +96,13 @@ impl Node {
             None => MemberName::cut(""),
         };
         let endpoint = self.plane().endpoint()?;
+        let (home, minter) = (self.home().to_owned(), invitation.clone());
+        // Before the team is known, so that the control plane finds it when it starts.
+        blocking(move || {
+            finding::remember_minter(&home, &minter);
+            Ok::<_, ApiError>(())
+        })
+        .await?;
         team::join(&endpoint, self.team(), invitation, name).await?;
         self.team_info().await
     }

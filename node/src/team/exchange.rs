@@ -19,7 +19,16 @@ use crate::node::unix_now_s;
 /// Batches in one message: all that a team can have.
 const BATCHES_MAX: usize = TEAM_BYTES_MAX / BATCH_BYTES_MAX + 1;
 /// The longest message.
-pub(crate) const EXCHANGE_BYTES_MAX: usize = TEAM_BYTES_MAX + (HEADS_MAX * 32) + (64 << 10);
+const EXCHANGE_BYTES_MAX: usize = TEAM_BYTES_MAX + (HEADS_MAX * 32) + (64 << 10);
+/// What a message has besides batches: a proof, a secret, and lengths.
+const REST_BYTES: usize = 8 << 10;
+
+/// What to say next.
+pub(crate) struct Answer {
+    pub(crate) bytes: Vec<u8>,
+    /// Whether it has anything that the other lacks.
+    pub(crate) brings: bool,
+}
 
 /// What one says to the other.
 #[derive(Debug, Clone, Encode, Decode)]
@@ -37,34 +46,49 @@ pub(crate) struct Exchange {
 impl Exchange {
     /// What this node says first: what it has.
     pub(crate) fn first(book: &TeamBook) -> Option<Vec<u8>> {
-        Self::of(book, None, false).map(|said| codec::encode(&said))
+        Self::of(book, None, false, 0).map(|said| codec::encode(&said))
     }
 
-    fn of(book: &TeamBook, theirs: Option<&Heads>, with_secret: bool) -> Option<Self> {
+    /// With as many batches of what the other lacks as fit into `bytes_max`.
+    fn of(
+        book: &TeamBook,
+        theirs: Option<&Heads>,
+        with_secret: bool,
+        bytes_max: usize,
+    ) -> Option<Self> {
         let me = book.me();
         let secret = with_secret.then(|| book.secret()).flatten();
         book.with_team(|team| {
             let lacking = theirs
                 .map(|theirs| team.lacking(theirs))
                 .unwrap_or_default();
-            let batches = lacking.iter().map(Batch::to_bytes).take(BATCHES_MAX);
+            let heads = team.heads().to_bytes();
+            let mut room = bytes_max.saturating_sub(heads.len() + REST_BYTES);
+            let fits = |batch: &Vec<u8>| {
+                let left = room.checked_sub(batch.len() + 8);
+                room = left.unwrap_or(room);
+                left.is_some()
+            };
+            let batches = lacking.iter().map(Batch::to_bytes).take_while(fits);
+            let batches = batches.take(BATCHES_MAX).collect();
             Some(Self {
                 proof: team.proof_of(&me)?,
-                heads: team.heads().to_bytes(),
-                batches: List::new(batches.collect()).expect("taken to fit"),
+                heads,
+                batches: List::new(batches).expect("taken to fit"),
                 secret,
             })
         })
         .flatten()
     }
 
-    /// Takes in what `peer` said, and gives the answer: what it lacks. Nothing for one who
-    /// shows no membership. Blocks.
+    /// Takes in what `peer` said, and gives the answer, of at most `bytes_max`: what it lacks.
+    /// Nothing for one who shows no membership. Blocks.
     pub(crate) fn answer(
         book: &TeamBook,
         peer: &PeerKey,
         said: &[u8],
-    ) -> Result<Option<Vec<u8>>, TeamError> {
+        bytes_max: usize,
+    ) -> Result<Option<Answer>, TeamError> {
         let Ok(said) = codec::decode::<Self, EXCHANGE_BYTES_MAX>(said) else {
             return Ok(None);
         };
@@ -88,7 +112,10 @@ impl Exchange {
             return Ok(None);
         };
         // Only now: what it said may have revoked it.
-        let answer = Self::of(book, Some(&heads), book.is_member(peer));
-        Ok(answer.map(|answer| codec::encode(&answer)))
+        let answer = Self::of(book, Some(&heads), book.is_member(peer), bytes_max);
+        Ok(answer.map(|answer| Answer {
+            brings: !answer.batches.is_empty(),
+            bytes: codec::encode(&answer),
+        }))
     }
 }

@@ -11,6 +11,7 @@ mod node;
 mod team;
 mod text;
 mod what;
+mod whereis;
 
 pub use events::*;
 pub use looking::*;
@@ -18,3 +19,4 @@ pub use moving::*;
 pub use node::*;
 pub use team::*;
 pub use what::*;
+pub use whereis::*;

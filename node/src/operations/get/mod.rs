@@ -20,7 +20,7 @@ use shoal_store::index::Coverage;
 use super::source::not_whole;
 use crate::api::{ApiError, ErrorKind, Event, Events, GetRequest, Got, Phase, Served};
 use crate::node::{Node, blocking, unix_now_s};
-use crate::resolve::{Target, subject};
+use crate::resolve::{Target, not_here, subject};
 pub(crate) use coalesce::Gets;
 use dest::Wish;
 
@@ -40,6 +40,8 @@ struct Plan {
     key: Key,
     /// The right to ask others; nothing where all of it is here.
     ticket: Option<Ticket>,
+    /// Whether members of the team are to be asked.
+    as_member: bool,
     timeout: Option<Duration>,
     /// The most bytes a second to receive; 0 for no limit.
     down_max: u64,
@@ -123,6 +125,7 @@ impl Node {
         let is_whole = row
             .as_ref()
             .is_some_and(|row| row.held == Coverage::Complete);
+        let mut as_member = false;
         let (ticket, inside, name) = match target {
             Target::Ticket { ticket, inside } => {
                 ticket.check(unix_now_s(), &self.peer())?;
@@ -131,10 +134,18 @@ impl Node {
             }
             Target::Snapshot { inside, name, .. } => {
                 let ticket = self.shares().used_ticket(&snapshot);
-                if ticket.is_none() && !is_whole {
+                as_member = ticket.is_none() && self.team().is_in();
+                if ticket.is_none() && !is_whole && !as_member {
                     return Err(not_whole(&snapshot));
                 }
                 (ticket, inside, name)
+            }
+            Target::Unknown { inside, .. } => {
+                if !self.team().is_in() {
+                    return Err(not_here(&snapshot));
+                }
+                as_member = true;
+                (None, inside, None)
             }
             Target::Path(_) => unreachable!("a path has no snapshot"),
         };
@@ -156,6 +167,7 @@ impl Node {
                 sync: request.sync,
             },
             ticket,
+            as_member,
             timeout: request.timeout_s.map(Duration::from_secs),
             down_max: request.down_max.unwrap_or(0),
         })

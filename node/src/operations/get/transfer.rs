@@ -7,7 +7,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use shoal_protocol::access::Ticket;
 use shoal_protocol::fetch::Waiting;
 use shoal_protocol::manifest::EntryKind;
 use shoal_protocol::peer::PeerKey;
@@ -22,7 +21,7 @@ use super::coalesce::Transfer;
 use super::turns::Turn;
 use super::{Plan, not_whole};
 use crate::api::{ApiError, ErrorKind, Got, Level, Note, Phase};
-use crate::data::{FetchEvent, SwarmOptions};
+use crate::data::{Access, FetchEvent, SwarmOptions};
 use crate::node::{Node, blocking, unix_now_s};
 use crate::operations::source::Source;
 use crate::plane::Dialled;
@@ -81,10 +80,9 @@ impl Work<'_> {
         let is_whole = row
             .as_ref()
             .is_some_and(|row| row.held == Coverage::Complete);
-        let mut swarm = match (&self.plan.ticket, is_whole) {
-            (Some(ticket), false) => {
-                self.listen().await;
-                Some(self.dial(ticket)?)
+        let mut swarm = match is_whole {
+            false if self.plan.ticket.is_some() || self.plan.as_member => {
+                Some(self.sources().await?)
             }
             _ => None,
         };
@@ -115,13 +113,10 @@ impl Work<'_> {
         self.transfer.progress(|p| p.phase = Phase::Transferring);
         if swarm.is_none() && !self.filled_locally(&receive).await? {
             // Files that held the bytes have changed since.
-            let ticket = self
-                .plan
-                .ticket
-                .as_ref()
-                .ok_or_else(|| not_whole(&snapshot.id()))?;
-            self.listen().await;
-            swarm = Some(self.dial(ticket)?);
+            if self.plan.ticket.is_none() && !self.plan.as_member {
+                return Err(not_whole(&snapshot.id()));
+            }
+            swarm = Some(self.sources().await?);
         }
         if let Some(swarm) = &swarm {
             self.present_earlier(swarm, &receive);
@@ -133,6 +128,7 @@ impl Work<'_> {
         let (sync, finishing) = (self.plan.key.sync, Arc::clone(&receive));
         let received = blocking(move || finishing.finish(sync)).await?;
         self.node.plane().offer_changed(&snapshot.id()).await;
+        self.node.announce(snapshot.id()).await;
         if !sync {
             self.sync_later();
         }
@@ -197,7 +193,22 @@ impl Work<'_> {
         }
     }
 
-    fn dial(&self, ticket: &Ticket) -> Result<Arc<Dialled>, ApiError> {
+    /// Connects to whom a ticket names, or to members of the team who are found to have it.
+    async fn sources(&self) -> Result<Arc<Dialled>, ApiError> {
+        self.listen().await;
+        let access = match &self.plan.ticket {
+            Some(ticket) => self.node.access(ticket)?,
+            None => self.node.access_as_member(self.plan.key.snapshot),
+        };
+        let swarm = self.dial(access)?;
+        if self.plan.ticket.is_none() {
+            let finding = self.node.finding().await?;
+            self.node.look_for_sources(finding, self.plan.key.snapshot, &swarm);
+        }
+        Ok(swarm)
+    }
+
+    fn dial(&self, access: Access) -> Result<Arc<Dialled>, ApiError> {
         let options = SwarmOptions {
             timeout: self.plan.timeout,
             cancelled: self.transfer.cancelled.clone(),
@@ -205,7 +216,7 @@ impl Work<'_> {
         };
         let (transfer, node) = (Arc::clone(self.transfer), self.node.clone());
         let snapshot = self.plan.key.snapshot;
-        let swarm = self.node.dial(ticket, options, move |event| match event {
+        let swarm = self.node.plane().swarm(access, options, move |event| match event {
             FetchEvent::Checkpoint => {
                 let node = node.clone();
                 let told = async move { node.plane().offer_changed(&snapshot).await };
@@ -220,7 +231,9 @@ impl Work<'_> {
     /// leave of the same issuer, so that only what changed must travel.
     fn present_earlier(&self, swarm: &Dialled, receive: &Receive) {
         for earlier in receive.earlier_versions() {
-            if let Some(ticket) = self.node.shares().used_ticket(&earlier)
+            if self.plan.ticket.is_none() {
+                swarm.present(self.node.access_as_member(earlier));
+            } else if let Some(ticket) = self.node.shares().used_ticket(&earlier)
                 && let Ok(access) = self.node.access(&ticket)
             {
                 swarm.present(access);
@@ -237,7 +250,10 @@ impl Work<'_> {
         let (store, node) = (self.node.store()?, self.node.clone());
         let (key, ticket) = (self.plan.key.clone(), self.plan.ticket.clone());
         blocking(move || {
-            let issuer = ticket.as_ref().map(|ticket| ticket.grant().grant.issuer);
+            let issuer = match &ticket {
+                Some(ticket) => Some(ticket.grant().grant.issuer),
+                None => node.team().root(),
+            };
             let row = row_of(
                 &store,
                 snapshot,

@@ -1,0 +1,292 @@
+//! Announcing what is here, so that it is found without being told.
+//!
+//! Owns: carrying out what the advert machine decides; remembering how far a sweep is, so
+//! that a restart goes on there. Refuses: what is announced where and when.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use shoal_protocol::advert::{
+    Advert, AdvertAck, AdvertBatch, AdvertConfig, AdvertKey, DiscoveryKey, Input, Output, Position,
+    Progress,
+};
+use shoal_protocol::bounded::List;
+use shoal_protocol::id::SnapshotId;
+use shoal_protocol::peer::PeerKey;
+use shoal_store::adverts::{AdvertList, Offer};
+use shoal_store::index::AudienceId;
+use shoal_store::progress::Silent;
+use shoal_store::{Store, StoreError};
+use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
+
+use super::{Shared, discovery, key_of};
+use crate::control::Protocol;
+use crate::data::Endpoint;
+use crate::node::unix_now_s;
+
+/// Other keys of one new snapshot that are announced before the next sweep.
+const OTHERS_MAX: usize = 16_384;
+/// Inputs that wait; each answers an output, and those are few.
+const INPUTS_MAX: usize = 256;
+
+/// What is done besides what all tasks share.
+pub(super) struct Advertising {
+    pub(super) shared: Shared,
+    pub(super) endpoint: Endpoint,
+    /// Where it is remembered how far the sweep is.
+    pub(super) progress: PathBuf,
+    /// The most keys that are advertised.
+    pub(super) budget: u64,
+    pub(super) added: mpsc::Receiver<SnapshotId>,
+}
+
+/// What the thread that reads the store is asked.
+enum Read {
+    Headlines { keys_max: usize },
+    Snapshot(SnapshotId),
+    List,
+    Load {
+        from: Position,
+        to: Position,
+        keys_max: usize,
+    },
+}
+
+impl Advertising {
+    /// Does so until the node stops, beginning anew with every epoch.
+    pub(super) async fn run(mut self) {
+        let stop = self.shared.stop.clone();
+        let mut changes = self.shared.team.changes();
+        loop {
+            let Some((epoch, key)) = discovery(&self.shared.team) else {
+                tokio::select! {
+                    changed = changes.changed() => match changed {
+                        Ok(()) => continue,
+                        Err(_) => return,
+                    },
+                    () = stop.cancelled() => return,
+                }
+            };
+            let shared = self.shared.clone();
+            let epoch_over = epoch_over(&shared, epoch);
+            tokio::select! {
+                () = advertise(&mut self, epoch, key) => return,
+                () = epoch_over => {}
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+}
+
+async fn epoch_over(shared: &Shared, epoch: u64) {
+    let mut changes = shared.team.changes();
+    loop {
+        if discovery(&shared.team).map(|(number, _)| number) != Some(epoch) {
+            return;
+        }
+        if changes.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+async fn advertise(this: &mut Advertising, epoch: u64, key: DiscoveryKey) {
+    let Advertising {
+        shared,
+        endpoint,
+        progress,
+        budget,
+        added,
+    } = this;
+    let config = AdvertConfig {
+        me: Some(shared.team.me()),
+        seed: rand::random(),
+        ..AdvertConfig::default()
+    };
+    let announced_max = config.announced_max;
+    let mut machine = Advert::new(Instant::now(), config, resume(progress, epoch));
+    let (inputs, mut happened) = mpsc::channel(INPUTS_MAX);
+    let reads = start_reader(shared, key, *budget, inputs.clone());
+    // The queue is empty.
+    let _ = reads.try_send(Read::Headlines {
+        keys_max: announced_max,
+    });
+    loop {
+        while let Some(output) = machine.poll() {
+            match output {
+                Output::Lookup { lookup, target } => {
+                    let (handle, inputs) = (shared.handle.clone(), inputs.clone());
+                    tokio::spawn(async move {
+                        let peers = handle.closest_peers(target.as_bytes()).await;
+                        let peers = peers.iter().filter_map(|c| key_of(&c.peer)).collect();
+                        // The epoch may be over.
+                        let _ = inputs.send(Input::Located { lookup, peers }).await;
+                    });
+                }
+                Output::List => ask(&reads, Read::List).await,
+                Output::Load { from, to, keys_max } => {
+                    ask(&reads, Read::Load { from, to, keys_max }).await;
+                }
+                Output::Send {
+                    batch,
+                    peer,
+                    keys,
+                    ttl_s,
+                } => {
+                    let said = AdvertBatch {
+                        epoch,
+                        addresses: List::new(endpoint.listening()).unwrap_or_default(),
+                        ttl_s,
+                        keys: List::new(keys).expect("the machine keeps to the bound"),
+                    };
+                    let (handle, inputs) = (shared.handle.clone(), inputs.clone());
+                    tokio::spawn(async move {
+                        let input = match send(&handle, peer, &said).await {
+                            Some(ack) => Input::Acked { batch, ack },
+                            None => Input::Failed { batch },
+                        };
+                        // As above.
+                        let _ = inputs.send(input).await;
+                    });
+                }
+                Output::Progress(now) => remember(progress, epoch, now),
+            }
+        }
+        let alarm = async {
+            match machine.next_timeout() {
+                Some(at) => tokio::time::sleep_until(at.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        let input = tokio::select! {
+            input = happened.recv() => input.expect("a sender is here"),
+            Some(snapshot) = added.recv() => {
+                ask(&reads, Read::Snapshot(snapshot)).await;
+                continue;
+            }
+            () = alarm => Input::Timeout,
+        };
+        machine.handle(Instant::now(), input);
+    }
+}
+
+async fn ask(reads: &mpsc::Sender<Read>, read: Read) {
+    // The reader ends with the advertising.
+    let _ = reads.send(read).await;
+}
+
+async fn send(
+    handle: &crate::control::ControlHandle,
+    peer: PeerKey,
+    batch: &AdvertBatch,
+) -> Option<AdvertAck> {
+    let bytes = batch.to_bytes();
+    let answer = handle
+        .request(peer.peer_id()?, Protocol::Advert, bytes.into())
+        .await;
+    AdvertAck::from_bytes(&answer.ok()?).ok()
+}
+
+/// The thread that reads the store, one thing after the other.
+fn start_reader(
+    shared: &Shared,
+    key: DiscoveryKey,
+    budget: u64,
+    inputs: mpsc::Sender<Input>,
+) -> mpsc::Sender<Read> {
+    let (reads, mut asked) = mpsc::channel(INPUTS_MAX);
+    let (store, team) = (shared.store.clone(), shared.team.root());
+    spawn_blocking(move || {
+        let mut list = None;
+        while let Some(read) = asked.blocking_recv() {
+            let view = store.view();
+            let of_team = |audience: AudienceId| view.audience_peer(audience) == team;
+            let offer = Offer {
+                secret: &key,
+                may_offer: &of_team,
+            };
+            let said = match answer(&store, &offer, budget, &mut list, read) {
+                Ok(said) => said,
+                Err(error) => {
+                    tracing::warn!(%error, "what is here cannot be listed");
+                    vec![Input::LoadFailed]
+                }
+            };
+            for input in said {
+                if inputs.blocking_send(input).is_err() {
+                    return;
+                }
+            }
+        }
+    });
+    reads
+}
+
+fn answer(
+    store: &Store,
+    offer: &Offer<'_>,
+    budget: u64,
+    list: &mut Option<AdvertList>,
+    read: Read,
+) -> Result<Vec<Input>, StoreError> {
+    Ok(match read {
+        Read::Headlines { keys_max } => vec![Input::Announce(offer.headlines(store, keys_max)?)],
+        Read::Snapshot(id) => {
+            let headline = offer.of_snapshot(store, &id, OTHERS_MAX)?;
+            let keys = |subjects: Vec<_>| -> Vec<AdvertKey> {
+                subjects.into_iter().map(|s| offer.secret.key(s)).collect()
+            };
+            vec![
+                Input::Announce(keys(headline.announced)),
+                Input::Added(keys(headline.others)),
+            ]
+        }
+        Read::List => {
+            *list = AdvertList::new(store, offer, budget, &Silent)?;
+            Vec::new()
+        }
+        Read::Load { from, to, keys_max } => match list {
+            Some(list) => {
+                let (keys, is_all) = list.load(from, to, keys_max)?;
+                vec![Input::Loaded { keys, is_all }]
+            }
+            None => vec![Input::LoadFailed],
+        },
+    })
+}
+
+/// How far a sweep is, as it is remembered.
+#[derive(Serialize, Deserialize)]
+struct Remembered {
+    epoch: u64,
+    began_unix_s: u64,
+    next: Option<[u8; 32]>,
+}
+
+/// What an earlier run of this epoch remembered.
+fn resume(path: &Path, epoch: u64) -> Option<Progress> {
+    let bytes = std::fs::read(path).ok()?;
+    let remembered: Remembered = serde_json::from_slice(&bytes).ok()?;
+    let ago = unix_now_s().checked_sub(remembered.began_unix_s)?;
+    (remembered.epoch == epoch).then(|| Progress {
+        next: remembered.next.map(Position::from_bytes),
+        began_ago: Duration::from_secs(ago),
+    })
+}
+
+/// A convenience: without it a restart sweeps from the beginning.
+fn remember(path: &Path, epoch: u64, progress: Progress) {
+    let remembered = Remembered {
+        epoch,
+        began_unix_s: unix_now_s().saturating_sub(progress.began_ago.as_secs()),
+        next: progress.next.map(|next| *next.as_bytes()),
+    };
+    let bytes = serde_json::to_vec(&remembered).expect("plain data");
+    let draft = path.with_extension("new");
+    let written = std::fs::write(&draft, bytes).and_then(|()| std::fs::rename(&draft, path));
+    if let Err(error) = written {
+        tracing::debug!(%error, "it is not remembered how far the sweep is");
+    }
+}

@@ -1,0 +1,97 @@
+//! What members ask over the control plane.
+//!
+//! Owns: taking in what others advertise, saying who has what, and the exchange of what is
+//! known of the team. Refuses: everybody who is no member, but for the exchange, in which a
+//! member shows that it is one.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use shoal_protocol::advert::{AdvertAck, AdvertBatch, Find, Refusal as AdvertRefusal};
+use shoal_protocol::peer::PeerKey;
+use shoal_store::providers::ProviderStore;
+use tokio::task::spawn_blocking;
+
+use super::{discovery, key_of};
+use crate::control::{Membership, PeerId, Protocol, Refusal, Requests};
+use crate::node::unix_now_s;
+use crate::team::{Exchange, TeamBook};
+
+/// Says who is a member.
+pub(super) struct Members(pub(super) TeamBook);
+
+impl Membership for Members {
+    fn is_member(&self, peer: &PeerId) -> bool {
+        key_of(peer).is_some_and(|peer| self.0.is_member(&peer))
+    }
+}
+
+/// Answers.
+#[derive(Clone)]
+pub(super) struct Answers {
+    pub(super) team: TeamBook,
+    pub(super) providers: Arc<ProviderStore>,
+}
+
+impl Requests for Answers {
+    fn handle(
+        &self,
+        peer: PeerId,
+        protocol: Protocol,
+        request: Bytes,
+    ) -> BoxFuture<'static, Result<Bytes, Refusal>> {
+        let answers = self.clone();
+        async move {
+            let peer = key_of(&peer).ok_or(Refusal::Refused)?;
+            // Each reads or writes a little of the disk.
+            let answer = spawn_blocking(move || answers.answer(peer, protocol, &request));
+            answer.await.map_err(|_| Refusal::Refused)?
+        }
+        .boxed()
+    }
+}
+
+impl Answers {
+    fn answer(&self, peer: PeerKey, protocol: Protocol, said: &[u8]) -> Result<Bytes, Refusal> {
+        if protocol == Protocol::Admit {
+            let answer = Exchange::answer(&self.team, &peer, said, protocol.answer_bytes_max());
+            let answer = answer.map_err(|error| {
+                tracing::warn!(%error, "what is new of the team is not taken in");
+                Refusal::Busy
+            })?;
+            return answer.map(|answer| answer.bytes.into()).ok_or(Refusal::Refused);
+        }
+        if !self.team.is_member(&peer) {
+            return Err(Refusal::Refused);
+        }
+        let now = unix_now_s();
+        let failed = |error| {
+            tracing::warn!(%error, "the provider records cannot be used");
+            Refusal::Busy
+        };
+        match protocol {
+            Protocol::Advert => {
+                let batch = AdvertBatch::from_bytes(said).map_err(|_| Refusal::Refused)?;
+                let in_force = discovery(&self.team).map(|(number, _)| number);
+                let ack = match in_force == Some(batch.epoch) {
+                    true => self.providers.accept(peer, &batch, now).map_err(failed)?,
+                    false => AdvertAck {
+                        accepted: 0,
+                        refusal: Some(AdvertRefusal::Epoch),
+                        ttl_s: 0,
+                        share: 0,
+                    },
+                };
+                Ok(ack.to_bytes().into())
+            }
+            Protocol::Find => {
+                let find = Find::from_bytes(said).map_err(|_| Refusal::Refused)?;
+                let found = self.providers.find(&find.keys, now).map_err(failed)?;
+                Ok(found.to_bytes().into())
+            }
+            Protocol::Admit => Err(Refusal::Refused),
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Keeping the members of the team up to date with each other.
+//!
+//! Owns: when to exchange what is known: with everybody who is met, and with all who are
+//! connected when something is new here. Refuses: what is exchanged (`team::exchange`).
+
+use std::time::Duration;
+
+use tokio::sync::broadcast::error::RecvError;
+use tokio::task::spawn_blocking;
+
+use super::{Shared, key_of};
+use crate::control::{ControlEvent, Multiaddr, PeerId, Protocol};
+use crate::team::Exchange;
+
+/// Questions and answers in one exchange; a team of the greatest size takes fewer.
+const ROUNDS_MAX: usize = 64;
+/// What is new is told to all after so long, so that several things go together.
+const NEWS_DELAY: Duration = Duration::from_millis(200);
+
+/// Does so until the node stops.
+pub(super) async fn run(shared: Shared) {
+    let mut events = shared.handle.events();
+    let mut changes = shared.team.changes();
+    loop {
+        tokio::select! {
+            () = shared.stop.cancelled() => return,
+            event = events.recv() => match event {
+                Ok(event) => meet(&shared, event),
+                Err(RecvError::Lagged(_)) => tell_all(&shared).await,
+                Err(RecvError::Closed) => return,
+            },
+            changed = changes.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                shared.handle.membership_changed().await;
+                tokio::time::sleep(NEWS_DELAY).await;
+                changes.mark_unchanged();
+                shared.handle.membership_changed().await;
+                tell_all(&shared).await;
+            }
+        }
+    }
+}
+
+fn meet(shared: &Shared, event: ControlEvent) {
+    let (peer, addresses, reconnect) = match event {
+        ControlEvent::Connected { peer } => (peer, Vec::new(), false),
+        ControlEvent::NotAdmitted { peer } => (peer, Vec::new(), true),
+        ControlEvent::Stranger {
+            peer,
+            address,
+            dialled: true,
+        } => (peer, vec![address], true),
+        _ => return,
+    };
+    let shared = shared.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            () = exchange(&shared, peer, addresses, reconnect) => {}
+            () = shared.stop.cancelled() => {}
+        }
+    });
+}
+
+async fn tell_all(shared: &Shared) {
+    for peer in shared.handle.peers().await {
+        let shared = shared.clone();
+        tokio::spawn(async move { exchange(&shared, peer.peer, Vec::new(), false).await });
+    }
+}
+
+/// Asks and answers until both know the same; then connects anew, if one was a stranger to
+/// the other before.
+async fn exchange(shared: &Shared, peer: PeerId, addresses: Vec<Multiaddr>, reconnect: bool) {
+    let Some(key) = key_of(&peer) else { return };
+    let Some(mut said) = Exchange::first(&shared.team) else {
+        return;
+    };
+    for _ in 0..ROUNDS_MAX {
+        let answer = (shared.handle)
+            .admit(peer, addresses.clone(), said.into())
+            .await;
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) => return tracing::debug!(%peer, %error, "no exchange"),
+        };
+        let (team, most) = (shared.team.clone(), Protocol::Admit.request_bytes_max());
+        let next = spawn_blocking(move || Exchange::answer(&team, &key, &answer, most));
+        match next.await {
+            Ok(Ok(Some(next))) if next.brings => said = next.bytes,
+            Ok(Ok(Some(_))) => break,
+            Ok(Ok(None)) => return tracing::debug!(%peer, "it is no member of the team"),
+            Ok(Err(error)) => {
+                return tracing::warn!(%error, "what is new of the team is not taken in");
+            }
+            Err(_) => return,
+        }
+    }
+    if reconnect && shared.team.is_member(&key) {
+        shared.handle.membership_changed().await;
+        shared.handle.reconnect(peer, addresses).await;
+    }
+}

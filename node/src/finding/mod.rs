@@ -1,0 +1,124 @@
+//! Finding each other, and who has what: the control plane at work for a node in a team.
+//!
+//! Owns: the running control plane with its records, and the four things done with it: telling
+//! members of the team what is new ([`contact`]), answering them ([`answering`]), announcing
+//! what is here ([`advertising`]), and searching ([`searching`]). Refuses: libp2p, which is
+//! `control`'s; deciding, which the machines of `shoal_protocol::advert` do; and bytes.
+
+mod advertising;
+mod answering;
+mod contact;
+mod keeping;
+mod searching;
+mod starting;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use shoal_protocol::access::team::EpochSecret;
+use shoal_protocol::advert::DiscoveryKey;
+use shoal_protocol::id::SnapshotId;
+use shoal_protocol::peer::PeerKey;
+use shoal_store::Store;
+use shoal_store::providers::ProviderStore;
+use tokio::sync::mpsc;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+use crate::control::{ControlHandle, ControlPeer, PeerId};
+use crate::team::TeamBook;
+
+pub(crate) use searching::Sighting;
+pub(crate) use starting::remember_minter;
+
+/// Snapshots that wait to be announced; one more is left to the next sweep.
+const ADDED_MAX: usize = 256;
+/// How often records are tidied and written.
+const TIDY_EVERY: Duration = Duration::from_secs(60);
+
+/// The control plane of a node that is in a team. Ends when it is dropped.
+pub(crate) struct Finding {
+    handle: ControlHandle,
+    team: TeamBook,
+    providers: Arc<ProviderStore>,
+    added: mpsc::Sender<SnapshotId>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    _stop: DropGuard,
+}
+
+impl Finding {
+    /// The members that are connected.
+    pub(crate) async fn peers(&self) -> Vec<ControlPeer> {
+        self.handle.peers().await
+    }
+
+    /// Where the control plane listens.
+    pub(crate) async fn listening(&self) -> Vec<String> {
+        let addresses = self.handle.listen_addresses().await;
+        addresses.iter().map(ToString::to_string).collect()
+    }
+
+    /// Has a snapshot announced that is new here.
+    pub(crate) fn added(&self, snapshot: SnapshotId) {
+        // The next sweep brings what does not fit.
+        let _ = self.added.try_send(snapshot);
+    }
+
+    /// Stops, and writes down what it knows.
+    pub(crate) async fn close(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.handle.shutdown().await;
+        self.tasks.wait().await;
+        let providers = Arc::clone(&self.providers);
+        let flushed = tokio::task::spawn_blocking(move || providers.flush()).await;
+        if let Ok(Err(error)) = flushed {
+            tracing::warn!(%error, "the provider records are not written");
+        }
+    }
+}
+
+/// The discovery key of the epoch in force, with the number of the epoch.
+fn discovery(team: &TeamBook) -> Option<(u64, DiscoveryKey)> {
+    let (number, secret) = team.secret()?;
+    Some((number, discovery_key(&secret)))
+}
+
+fn discovery_key(secret: &EpochSecret) -> DiscoveryKey {
+    let key = blake3::derive_key("shoal 1 team discovery", secret.as_bytes());
+    DiscoveryKey::from_bytes(key)
+}
+
+/// The key of a peer; nothing if it is none of ours.
+fn key_of(peer: &PeerId) -> Option<PeerKey> {
+    peer.to_string().parse().ok()
+}
+
+/// Tidies and writes the records now and then.
+async fn tidy(providers: Arc<ProviderStore>, stop: CancellationToken) {
+    let mut tick = tokio::time::interval(TIDY_EVERY);
+    loop {
+        tokio::select! {
+            _ = tick.tick() => {}
+            () = stop.cancelled() => return,
+        }
+        let providers = Arc::clone(&providers);
+        let tidied = tokio::task::spawn_blocking(move || {
+            providers.expire(crate::node::unix_now_s())?;
+            providers.flush()
+        });
+        if let Ok(Err(error)) = tidied.await {
+            tracing::warn!(%error, "the provider records are not tidied");
+        }
+    }
+}
+
+/// What the tasks share.
+#[derive(Clone)]
+struct Shared {
+    handle: ControlHandle,
+    team: TeamBook,
+    store: Store,
+    stop: CancellationToken,
+}

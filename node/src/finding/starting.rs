@@ -1,0 +1,191 @@
+//! Starting the control plane, and stopping it, as the node enters and leaves a team.
+//!
+//! Owns: where it listens, whom it dials first, and remembering whom it knew. Refuses: to
+//! start for a node that is in no team: without one there is no DHT.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use shoal_protocol::access::team::Invitation;
+use shoal_protocol::peer::PeerKey;
+use shoal_store::providers::{ProviderOptions, ProviderStore};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::advertising::Advertising;
+use super::answering::{Answers, Members};
+use super::{ADDED_MAX, Finding, Shared, contact, keeping, tidy};
+use crate::api::{ApiError, ErrorKind};
+use crate::control::{ControlConfig, ControlPlane, Multiaddr, PeerContact, StartError};
+use crate::node::{Node, blocking};
+
+/// How often the members that are known are remembered.
+const REMEMBER_EVERY: Duration = Duration::from_secs(60);
+
+impl Finding {
+    /// Starts it for a node that is in a team.
+    pub(crate) async fn start(node: &Node) -> Result<Self, ApiError> {
+        let team = node.team().clone();
+        let root = team.root().ok_or(crate::team::TeamError::None)?;
+        node.plane().listen(node.is_daemon()).await?;
+        let (store, identity) = (node.store()?, node.identity().clone());
+        let opened = store.clone();
+        let providers =
+            blocking(move || ProviderStore::open(&opened, ProviderOptions::default())).await?;
+        let providers = Arc::new(providers);
+        let data = node.plane().listening().await;
+        let near = if node.is_daemon() { 1 } else { 0 };
+        let mut config = config(node, &root)?;
+        let answers = Answers {
+            team: team.clone(),
+            providers: Arc::clone(&providers),
+        };
+        let start = |config: ControlConfig| {
+            let members = Arc::new(Members(team.clone()));
+            ControlPlane::start(identity.keypair(), config, members, Arc::new(answers.clone()))
+        };
+        config.listen = listen(&data, near);
+        let handle = match start(config.clone()) {
+            Err(StartError::PortBusy { port, .. }) => {
+                tracing::warn!(port, "the control plane listens on another port");
+                config.listen = listen(&data, 0);
+                start(config)
+            }
+            started => started,
+        };
+        let handle = handle.map_err(|error| {
+            ApiError::new(ErrorKind::Error, error.to_string())
+                .hint("`shoal doctor` looks for the reason")
+        })?;
+        let stop = CancellationToken::new();
+        let shared = Shared {
+            handle: handle.clone(),
+            team: team.clone(),
+            store,
+            stop: stop.clone(),
+        };
+        let tasks = TaskTracker::new();
+        let (added, to_announce) = mpsc::channel(ADDED_MAX);
+        tasks.spawn(contact::run(shared.clone()));
+        tasks.spawn(tidy(Arc::clone(&providers), stop.clone()));
+        tasks.spawn(remember(node.home().to_owned(), shared.clone()));
+        let advertising = Advertising {
+            shared,
+            endpoint: node.plane().endpoint()?,
+            progress: node.home().join("run/sweep.json"),
+            budget: u64::from(node.config().advert_keys_max.get()),
+            added: to_announce,
+        };
+        tasks.spawn(advertising.run());
+        Ok(Self {
+            handle,
+            team,
+            providers,
+            added,
+            tasks,
+            _stop: stop.clone().drop_guard(),
+            stop,
+        })
+    }
+}
+
+fn config(node: &Node, root: &PeerKey) -> Result<ControlConfig, ApiError> {
+    let network = blake3::derive_key("shoal 1 team network", root.as_bytes());
+    let bootstrap = node.config().bootstrap.iter().map(|text| {
+        multiaddr(text).ok_or_else(|| {
+            let message = format!("`{text}` in `bootstrap` is not an address");
+            ApiError::new(ErrorKind::Usage, message)
+                .hint("write it like 10.0.0.5:4748 or /dns4/seed.example/tcp/4748")
+        })
+    });
+    Ok(ControlConfig {
+        bootstrap: bootstrap.collect::<Result<_, _>>()?,
+        known: keeping::load(node.home()),
+        mdns: node.config().mdns,
+        ..ControlConfig::new(network)
+    })
+}
+
+/// A multiaddress, or `host:port` of one over TCP.
+fn multiaddr(text: &str) -> Option<Multiaddr> {
+    if text.starts_with('/') {
+        return text.parse().ok();
+    }
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return Some(of_socket(address, false));
+    }
+    let (host, port) = text.rsplit_once(':')?;
+    format!("/dns/{host}/tcp/{port}").parse().ok()
+}
+
+fn of_socket(address: SocketAddr, quic: bool) -> Multiaddr {
+    let (ip, port) = (address.ip(), address.port());
+    let version = if ip.is_ipv4() { "ip4" } else { "ip6" };
+    let text = match quic {
+        true => format!("/{version}/{ip}/udp/{port}/quic-v1"),
+        false => format!("/{version}/{ip}/tcp/{port}"),
+    };
+    text.parse().expect("made of an address")
+}
+
+/// Where to listen, beside the data plane: `near` ports above it, or on any that is free.
+fn listen(data: &[SocketAddr], near: u16) -> Vec<Multiaddr> {
+    let mut addresses = Vec::new();
+    for address in data {
+        let port = match near {
+            0 => 0,
+            near => address.port().saturating_add(near),
+        };
+        let mut ips = vec![address.ip()];
+        if address.ip() == IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED) {
+            // libp2p's sockets take one version each.
+            ips.push(Ipv4Addr::UNSPECIFIED.into());
+        }
+        for ip in ips {
+            let at = SocketAddr::new(ip, port);
+            addresses.extend([of_socket(at, false), of_socket(at, true)]);
+        }
+    }
+    addresses
+}
+
+/// Remembers the node that welcomed this one as one to dial first: its control plane is beside
+/// its data plane.
+pub(crate) fn remember_minter(home: &Path, invitation: &Invitation) {
+    let Some(peer) = invitation.minter.peer_id() else {
+        return;
+    };
+    let beside = |address: &shoal_protocol::access::Address| {
+        let port = address.port().checked_add(1)?;
+        match address.ip() {
+            Some(ip) => Some(of_socket(SocketAddr::new(ip, port), false)),
+            None => format!("/dns/{}/tcp/{port}", address.host()).parse().ok(),
+        }
+    };
+    let addresses = invitation.addresses.iter().filter_map(beside).collect();
+    let mut known = keeping::load(home);
+    known.retain(|contact| contact.peer != peer);
+    known.insert(0, PeerContact { peer, addresses });
+    keeping::save(home, &known);
+}
+
+/// Remembers now and then whom the node knows, and at the end.
+async fn remember(home: std::path::PathBuf, shared: Shared) {
+    loop {
+        let known = shared.handle.known_peers().await;
+        if !known.is_empty() {
+            let home = home.clone();
+            let saved = tokio::task::spawn_blocking(move || keeping::save(&home, &known));
+            if saved.await.is_err() {
+                return;
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(REMEMBER_EVERY) => {}
+            () = shared.stop.cancelled() => return,
+        }
+    }
+}
