@@ -35,6 +35,8 @@ const IDENTIFIED_MAX: usize = 256;
 const KAD_MESSAGE_BYTES_MAX: usize = 32 << 10;
 /// The most requests of one kind on one connection, both ways together.
 const STREAMS_PER_CONNECTION_MAX: usize = 16;
+/// The same, of requests for admission.
+const ADMIT_STREAMS_MAX: usize = 2;
 
 /// Everything. The order matters: who is refused at the doors never reaches the gate.
 #[derive(NetworkBehaviour)]
@@ -78,8 +80,10 @@ impl Behaviour {
         let names = NetworkNames::new(&config.network);
         let requests = Room::new(limits.request_bytes_max, 1 << 20);
         let answers = Room::new(limits.request_bytes_max, 4 << 20);
-        // What strangers send has little room, and none of the members'.
-        let admissions = Room::new(1 << 20, Protocol::Admit.request_bytes_max());
+        // What strangers send has none of the members' room, and enough for all who may be
+        // there: who announces a request and never sends it keeps nobody else out.
+        let admit_bytes = ADMIT_STREAMS_MAX * Protocol::Admit.request_bytes_max();
+        let admissions = Room::new(2 * limits.strangers_max * admit_bytes, admit_bytes);
         let team = Team {
             kad: kademlia(local, &names, limits),
             identify: identify::Behaviour::new(
@@ -168,9 +172,13 @@ fn exchange(
     requests: &Room,
     answers: &Room,
 ) -> request_response::Behaviour<Codec> {
+    let streams_max = match protocol {
+        Protocol::Admit => ADMIT_STREAMS_MAX,
+        Protocol::Advert | Protocol::Find => STREAMS_PER_CONNECTION_MAX,
+    };
     let config = request_response::Config::default()
         .with_request_timeout(limits.request)
-        .with_max_concurrent_streams(STREAMS_PER_CONNECTION_MAX);
+        .with_max_concurrent_streams(streams_max);
     request_response::Behaviour::with_codec(
         Codec::new(protocol, requests.clone(), answers.clone()),
         [(protocol.name(), ProtocolSupport::Full)],

@@ -122,10 +122,12 @@ impl ControlHandle {
     ) -> Result<Bytes, RequestError> {
         let first = self.exchange(peer, Vec::new(), protocol, bytes.clone());
         match first.await {
-            Err(RequestError::Unreachable { .. }) => match self.find_peer(peer).await {
-                Some(found) => self.exchange(peer, found.addresses, protocol, bytes).await,
-                None => Err(RequestError::Unreachable { peer }),
-            },
+            // Not found is no reason to stop: the lookup may have connected the two.
+            Err(RequestError::Unreachable { .. }) => {
+                let found = self.find_peer(peer).await;
+                let addresses = found.map_or(Vec::new(), |contact| contact.addresses);
+                self.exchange(peer, addresses, protocol, bytes).await
+            }
             outcome => outcome,
         }
     }
@@ -186,10 +188,11 @@ impl ControlHandle {
     /// need be, and looked up if nothing else is known of it.
     pub async fn open_stream(&self, peer: PeerId) -> Result<DataStream, StreamError> {
         match self.stream(peer, Vec::new()).await {
-            Err(StreamError::Unreachable { reason, .. }) => match self.find_peer(peer).await {
-                Some(found) => self.stream(peer, found.addresses).await,
-                None => Err(StreamError::Unreachable { peer, reason }),
-            },
+            Err(StreamError::Unreachable { .. }) => {
+                let found = self.find_peer(peer).await;
+                let addresses = found.map_or(Vec::new(), |contact| contact.addresses);
+                self.stream(peer, addresses).await
+            }
             outcome => outcome,
         }
     }
