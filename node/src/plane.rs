@@ -24,6 +24,7 @@ use crate::identity::Identity;
 use crate::shares::Shares;
 use crate::team::TeamBook;
 use doorman::Doorman;
+pub(crate) use peers::unknown;
 use peers::{Met, Peers};
 
 /// Where `up` listens if nothing else is configured.

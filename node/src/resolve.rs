@@ -309,8 +309,11 @@ fn by_version(view: &View, prefix: &IdPrefix) -> Result<(SnapshotRow, Option<Str
 
 /// Nothing of a snapshot is here, and nobody can be asked for it.
 pub(crate) fn not_here(id: &SnapshotId) -> ApiError {
-    ApiError::new(ErrorKind::NotFound, format!("{} is not known here", id.short()))
-        .hint("`shoal ls` shows what is here; what others hold is got with a ticket, or in a team")
+    ApiError::new(
+        ErrorKind::NotFound,
+        format!("{} is not known here", id.short()),
+    )
+    .hint("`shoal ls` shows what is here; what others hold is got with a ticket, or in a team")
 }
 
 fn the_one<T>(mut found: Vec<T>, text: &str, ids: &[String]) -> Result<T, ApiError> {

@@ -78,7 +78,16 @@ fn render(peers: &[PeerInfo], now_unix_s: u64) -> String {
             .address
             .as_deref()
             .map_or_else(|| "-".to_owned(), format::name);
-        table.row([peer.peer.to_string(), address, seen, record]);
+        let who = match &peer.member {
+            Some(name) => format!("{} ({})", format::name(name), peer.peer),
+            None => peer.peer.to_string(),
+        };
+        let seen = match (&peer.way, peer.rtt_us) {
+            (Some(way), Some(rtt)) => format!("{seen}, {way}, {:.1} ms", rtt as f64 / 1000.0),
+            (Some(way), None) => format!("{seen}, {way}"),
+            (None, _) => seen,
+        };
+        table.row([who, address, seen, record]);
     }
     table.render(0)
 }
@@ -99,6 +108,9 @@ mod tests {
             wire_out: 0,
             chunks_wrong: 2,
             seen_unix_s: 100,
+            member: Some("gpu-17".to_owned()),
+            way: Some("quic".to_owned()),
+            rtt_us: Some(1_234),
         };
         let text = render(&[peer], 160);
         assert!(

@@ -66,7 +66,11 @@ fn much(holder: &Holder, total: Option<u64>) -> String {
     match (holder.bytes, total) {
         (Some(bytes), Some(total)) if bytes >= total => format!("all of {}", format::bytes(total)),
         (Some(bytes), Some(total)) => {
-            format!("{} of {}", format::bytes_of(bytes, total), format::bytes(total))
+            format!(
+                "{} of {}",
+                format::bytes_of(bytes, total),
+                format::bytes(total)
+            )
         }
         (Some(bytes), None) => format::bytes(bytes),
         (None, _) if holder.is_me => "has it".to_owned(),
@@ -97,7 +101,10 @@ mod tests {
             found: "dht".to_owned(),
             age_s: 3,
         };
-        assert_eq!(much(&holder(Some(5_000_000), false), Some(5_000_000)), "all of 5.0 MB");
+        assert_eq!(
+            much(&holder(Some(5_000_000), false), Some(5_000_000)),
+            "all of 5.0 MB"
+        );
         assert!(much(&holder(Some(1_000_000), false), Some(5_000_000)).contains("of 5.0 MB"));
         assert_eq!(much(&holder(None, false), None), "said to have it");
     }

@@ -11,7 +11,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use libp2p_identity::ed25519;
-use shoal_protocol::access::{Address, Grant, HolderSecret, Rights, Scope, SignedGrant, Source, Ticket};
+use shoal_protocol::access::{
+    Address, Grant, HolderSecret, Rights, Scope, SignedGrant, Source, Ticket,
+};
 use shoal_protocol::bounded::List;
 use shoal_protocol::id::{PageId, SnapshotId};
 use shoal_protocol::peer::PeerKey;

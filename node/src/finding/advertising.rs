@@ -44,7 +44,9 @@ pub(super) struct Advertising {
 
 /// What the thread that reads the store is asked.
 enum Read {
-    Headlines { keys_max: usize },
+    Headlines {
+        keys_max: usize,
+    },
     Snapshot(SnapshotId),
     List,
     Load {

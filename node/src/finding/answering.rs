@@ -61,7 +61,9 @@ impl Answers {
                 tracing::warn!(%error, "what is new of the team is not taken in");
                 Refusal::Busy
             })?;
-            return answer.map(|answer| answer.bytes.into()).ok_or(Refusal::Refused);
+            return answer
+                .map(|answer| answer.bytes.into())
+                .ok_or(Refusal::Refused);
         }
         if !self.team.is_member(&peer) {
             return Err(Refusal::Refused);

@@ -49,14 +49,11 @@ pub(crate) struct Finding {
 
 impl Finding {
     /// The members that are connected.
-    pub(crate) async fn peers(&self) -> Vec<ControlPeer> {
-        self.handle.peers().await
-    }
-
-    /// Where the control plane listens.
-    pub(crate) async fn listening(&self) -> Vec<String> {
-        let addresses = self.handle.listen_addresses().await;
-        addresses.iter().map(ToString::to_string).collect()
+    pub(crate) async fn peers(&self) -> Vec<(PeerKey, ControlPeer)> {
+        let peers = self.handle.peers().await.into_iter();
+        peers
+            .filter_map(|peer| Some((key_of(&peer.peer)?, peer)))
+            .collect()
     }
 
     /// Has a snapshot announced that is new here.

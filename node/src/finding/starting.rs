@@ -45,7 +45,12 @@ impl Finding {
         };
         let start = |config: ControlConfig| {
             let members = Arc::new(Members(team.clone()));
-            ControlPlane::start(identity.keypair(), config, members, Arc::new(answers.clone()))
+            ControlPlane::start(
+                identity.keypair(),
+                config,
+                members,
+                Arc::new(answers.clone()),
+            )
         };
         config.listen = listen(&data, near);
         let handle = match start(config.clone()) {

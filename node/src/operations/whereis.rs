@@ -13,9 +13,7 @@ use shoal_protocol::manifest::{Content, EntryKind};
 use shoal_protocol::peer::PeerKey;
 
 use super::source::Source;
-use crate::api::{
-    ApiError, ErrorKind, Holder, SnapshotText, What, Whereis, WhereisRequest,
-};
+use crate::api::{ApiError, ErrorKind, Holder, SnapshotText, What, Whereis, WhereisRequest};
 use crate::data::SwarmOptions;
 use crate::finding::{Finding, Sighting};
 use crate::node::{Node, blocking};
@@ -109,7 +107,9 @@ impl Node {
         }
         if let Some(finding) = finding {
             let access = self.access_as_member(id);
-            let swarm = self.plane().swarm(access, SwarmOptions::default(), |_| {})?;
+            let swarm = self
+                .plane()
+                .swarm(access, SwarmOptions::default(), |_| {})?;
             let _expecting = swarm.expect_more();
             let mut named: HashMap<PeerKey, Sighting> = HashMap::new();
             finding
@@ -170,7 +170,11 @@ impl Node {
                 })
                 .await;
             let named = named.into_inner().unwrap_or_else(PoisonError::into_inner);
-            holders.extend(named.values().map(|sighting| self.holder(sighting, None, None)));
+            holders.extend(
+                named
+                    .values()
+                    .map(|sighting| self.holder(sighting, None, None)),
+            );
         }
         Ok(answer(id, None, None, holders))
     }

@@ -142,7 +142,7 @@ impl Peers {
     }
 }
 
-fn unknown(peer: PeerKey) -> PeerInfo {
+pub(crate) fn unknown(peer: PeerKey) -> PeerInfo {
     PeerInfo {
         peer,
         address: None,
@@ -151,5 +151,8 @@ fn unknown(peer: PeerKey) -> PeerInfo {
         wire_out: 0,
         chunks_wrong: 0,
         seen_unix_s: 0,
+        member: None,
+        way: None,
+        rtt_us: None,
     }
 }

@@ -204,11 +204,6 @@ impl TeamBook {
         self.read(|state| state.is_member(node)).unwrap_or(false)
     }
 
-    /// What this node is to its team.
-    pub(crate) fn standing(&self) -> Option<Standing> {
-        self.read(|state| state.team.standing(&self.me(), unix_now_s()))
-    }
-
     /// Everybody who was ever let in.
     pub(crate) fn members(&self) -> Vec<Member> {
         self.read(|state| state.team.members()).unwrap_or_default()

@@ -13,4 +13,5 @@ mod repair;
 mod resume;
 mod several;
 mod sharing;
+mod team;
 mod tickets;

@@ -119,6 +119,12 @@ pub struct PeerInfo {
     pub chunks_wrong: u64,
     /// When it was last heard of, in Unix seconds.
     pub seen_unix_s: u64,
+    /// What it is called in the team, if it is a member.
+    pub member: Option<String>,
+    /// How the control plane reaches it now: `tcp`, `quic` or `relayed`.
+    pub way: Option<String>,
+    /// How long a question and its answer take there, in microseconds.
+    pub rtt_us: Option<u64>,
 }
 
 /// How a check of `doctor` came out.

@@ -203,7 +203,8 @@ impl Work<'_> {
         let swarm = self.dial(access)?;
         if self.plan.ticket.is_none() {
             let finding = self.node.finding().await?;
-            self.node.look_for_sources(finding, self.plan.key.snapshot, &swarm);
+            self.node
+                .look_for_sources(finding, self.plan.key.snapshot, &swarm);
         }
         Ok(swarm)
     }
@@ -216,14 +217,17 @@ impl Work<'_> {
         };
         let (transfer, node) = (Arc::clone(self.transfer), self.node.clone());
         let snapshot = self.plan.key.snapshot;
-        let swarm = self.node.plane().swarm(access, options, move |event| match event {
-            FetchEvent::Checkpoint => {
-                let node = node.clone();
-                let told = async move { node.plane().offer_changed(&snapshot).await };
-                tokio::spawn(told);
-            }
-            event => tell(&transfer, event),
-        })?;
+        let swarm = self
+            .node
+            .plane()
+            .swarm(access, options, move |event| match event {
+                FetchEvent::Checkpoint => {
+                    let node = node.clone();
+                    let told = async move { node.plane().offer_changed(&snapshot).await };
+                    tokio::spawn(told);
+                }
+                event => tell(&transfer, event),
+            })?;
         Ok(Arc::new(swarm))
     }
 

@@ -34,7 +34,8 @@ pub struct Merged {
     pub new: Vec<OperationId>,
     /// What was given and is not kept, with why.
     pub refused: Vec<(OperationId, Reason)>,
-    /// What was kept before and is not any more, because its author was revoked.
+    /// What was kept before and is not any more: its author was cut off, or what admitted its
+    /// author was; or a mere member said more than it has room for.
     pub dropped: Vec<OperationId>,
     /// The nodes about which something else is known now than before; their sessions have to
     /// be looked at.

@@ -1,0 +1,170 @@
+//! Teams: members find each other and what any of them has; nobody else does.
+
+use std::path::Path;
+
+use shoal_tests::data;
+use shoal_tests::shoal::{Home, Running};
+
+/// A node that is up on loopback. Its ports are its own: nodes of one machine are not found by
+/// mDNS.
+struct Node {
+    home: Home,
+    daemon: Running,
+}
+
+impl Node {
+    fn up(home: Home) -> Self {
+        let mut daemon = home.start(&["up", "-c", "listen=127.0.0.1:0", "-c", "mdns=false"]);
+        let listens = daemon.stderr_line(|line| line.contains("listens on"));
+        assert!(listens.is_some(), "the daemon did not start");
+        Self { home, daemon }
+    }
+
+    fn new() -> Self {
+        Self::up(Home::new())
+    }
+
+    fn founder(name: &str) -> Self {
+        let node = Self::new();
+        node.ok(&["team", "create", "lab", "--my-name", name]);
+        node
+    }
+
+    fn ok(&self, args: &[&str]) -> String {
+        self.home.run(args).ok().stdout
+    }
+
+    fn code(&self, args: &[&str]) -> i32 {
+        self.home.run(args).code()
+    }
+
+    fn invite(&self) -> String {
+        self.ok(&["team", "invite"]).trim().to_owned()
+    }
+
+    fn join(&self, invitation: &str, name: &str) {
+        self.ok(&["team", "join", invitation, "--my-name", name]);
+    }
+
+    fn members(&self) -> Vec<String> {
+        let said = self.ok(&["--json", "team", "members"]);
+        let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+        let members = said["members"].as_array().unwrap().iter();
+        members
+            .map(|member| member["name"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    /// Waits until the node knows so many members: what is new spreads in its own time.
+    fn knows(&self, count: usize) {
+        while self.members().len() != count {}
+    }
+
+    /// Waits until so many members are connected.
+    fn meets(&self, count: usize) {
+        let connected = || {
+            let peers = self.ok(&["--json", "peers"]);
+            let peers = peers
+                .lines()
+                .map(|line| serde_json::from_str(line).unwrap());
+            peers
+                .filter(|peer: &serde_json::Value| peer["way"].is_string())
+                .count()
+        };
+        while connected() < count {}
+    }
+
+    fn add(&self, name: &str, bytes: usize) -> String {
+        let file = self.home.outside().join(name);
+        std::fs::write(&file, data::bytes(name, bytes)).unwrap();
+        self.ok(&["add", &file.to_string_lossy()]).trim().to_owned()
+    }
+
+    fn assert_gets(&self, id: &str, name: &str, bytes: usize) {
+        let to = self.home.outside().join("got");
+        let to = to.to_string_lossy();
+        self.ok(&["get", id, &to, "--timeout", "30s"]);
+        assert_eq!(
+            std::fs::read(Path::new(to.as_ref())).unwrap(),
+            data::bytes(name, bytes)
+        );
+        std::fs::remove_file(to.as_ref()).unwrap();
+    }
+}
+
+#[test]
+fn what_one_member_adds_is_got_by_its_id_from_any_other() {
+    let alice = Node::founder("alice");
+    let (bob, carol) = (Node::new(), Node::new());
+    bob.join(&alice.invite(), "bob");
+    carol.join(&alice.invite(), "carol");
+    for node in [&alice, &bob, &carol] {
+        node.knows(3);
+        node.meets(1);
+    }
+    let id = bob.add("weights", 3_000_000);
+    carol.assert_gets(&id, "weights", 3_000_000);
+    // The one who added it is gone; another who got it has it still.
+    bob.daemon.kill();
+    let said = alice.ok(&["whereis", &id]);
+    assert!(said.contains("carol"), "{said}");
+}
+
+#[test]
+fn strangers_learn_nothing_and_the_revoked_no_more() {
+    let alice = Node::founder("alice");
+    let (bob, eve) = (Node::new(), Node::new());
+    bob.join(&alice.invite(), "bob");
+    let id = alice.add("weights", 100_000);
+    bob.assert_gets(&id, "weights", 100_000);
+    assert_eq!(eve.code(&["get", &id, "x", "--timeout", "2s"]), 4);
+    assert_eq!(eve.code(&["whereis", &id]), 4);
+    alice.ok(&["team", "revoke", "bob"]);
+    assert_eq!(alice.members(), ["alice"]);
+    let second = alice.add("more", 100_000);
+    // It may not have heard yet that it was revoked, and is let in by nobody all the same.
+    let code = bob.code(&["get", &second, "x", "--timeout", "2s"]);
+    assert!([4, 5, 7].contains(&code), "{code}");
+}
+
+#[test]
+fn what_is_private_stays_so() {
+    let alice = Node::founder("alice");
+    let bob = Node::new();
+    bob.join(&alice.invite(), "bob");
+    let file = alice.home.outside().join("diary");
+    std::fs::write(&file, data::bytes("diary", 50_000)).unwrap();
+    let id = alice.ok(&["add", "--private", &file.to_string_lossy()]);
+    let code = bob.code(&["get", id.trim(), "x", "--timeout", "2s"]);
+    assert!([4, 5, 7].contains(&code), "{code}");
+}
+
+#[test]
+fn an_invitation_lets_one_in_and_no_second() {
+    let alice = Node::founder("alice");
+    let invitation = alice.invite();
+    Node::new().join(&invitation, "bob");
+    let late = Node::new();
+    assert_eq!(late.code(&["team", "join", &invitation]), 7);
+    assert_eq!(late.code(&["team", "join", "shoalinvite1garbage"]), 2);
+    assert_eq!(late.code(&["team", "members"]), 4);
+    assert_eq!(alice.code(&["team", "create", "other"]), 2);
+}
+
+#[test]
+fn members_find_each_other_again_after_all_were_restarted() {
+    let alice = Node::founder("alice");
+    let bob = Node::new();
+    bob.join(&alice.invite(), "bob");
+    bob.meets(1);
+    let id = alice.add("weights", 1_000_000);
+    let restart = |node: Node| {
+        let Node { home, daemon } = node;
+        daemon.signal_and_wait();
+        Node::up(home)
+    };
+    let (alice, bob) = (restart(alice), restart(bob));
+    // Ports have changed: each is found where it says that it is now, by who was known.
+    drop(alice.home.run(&["peers"]));
+    bob.assert_gets(&id, "weights", 1_000_000);
+}
