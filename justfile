@@ -26,6 +26,21 @@ swarm *ARGS:
     cargo build --release --workspace
     cargo run --release -p shoal-tests --bin bench -- swarm {{ARGS}}
 
+# Sources that lost a part, lie or freeze, receivers that come late or are killed; as root, like `fanout`.
+faults *ARGS:
+    cargo build --release --workspace
+    cargo run --release -p shoal-tests --bin bench -- faults {{ARGS}}
+
+# A first fetch of text over a slow link, beside incompressible bytes; as root, like `fanout`.
+text *ARGS:
+    cargo build --release --workspace
+    cargo run --release -p shoal-tests --bin bench -- text {{ARGS}}
+
+# What moves for an edit: versions kept, rsync beside it, and shared in place.
+edits *ARGS:
+    cargo build --release --workspace
+    cargo run --release -p shoal-tests --bin bench -- edits {{ARGS}}
+
 # The parts: chunking, paged list, codec, packs, index, link.
 bench-parts:
     cargo bench -p shoal-protocol -p shoal-store -p shoal-node

@@ -1,92 +1,201 @@
 //! What moves when an edited artifact is fetched by someone who has the old version.
+//!
+//! Once as versions that the source keeps (`add`, and a node that goes on serving the old
+//! one), with rsync's delta algorithm beside it; and once shared in place from one path, where
+//! the edit took the old bytes from the source. Everything runs on loopback; what moves is the
+//! payload of sockets in both directions, as either program counts it.
 
-use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
-use shoal_protocol::chunking::{PROFILE_1, cuts};
-use shoal_protocol::id::ChunkId;
+use shoal_tests::chunks::new_chunk_bytes;
 use shoal_tests::shoal::binary;
 
+use crate::contender::installed;
+use crate::kept::Keeper;
 use crate::sets::{self, Sets};
-use crate::transfer::share;
+use crate::transfer::{rsync_daemon, share};
 
-/// Prints a row for each data set.
+/// A data set and what is done to it.
+struct Edit<'a> {
+    what: &'static str,
+    source: &'a Path,
+    /// Makes the next version at a path where the first one is; gives the really new bytes.
+    edit: &'a dyn Fn(&PathBuf) -> io::Result<u64>,
+    /// How many get it in turn, for the median of their times.
+    rounds: usize,
+}
+
+/// What a fetch of the next version cost.
+#[derive(Clone, Copy)]
+struct Fetch {
+    /// Payload in both directions, in bytes.
+    moved: u64,
+    wall: Duration,
+}
+
+/// Prints rows for each data set.
 pub fn run(sets: &Sets) -> io::Result<()> {
     println!("\n### Bytes on the wire for an edit\n");
-    println!("| what | really new MB | new chunks MB | moved MB | × new | × new chunks |");
-    println!("|---|---|---|---|---|---|");
-    edited(
-        sets,
-        "2 GiB model, 10 % of tensors rewritten, one inserted",
-        &sets.model,
-        |work| sets.model_spec.write_edited(work),
-    )?;
-    edited(
-        sets,
-        "20,000 files: 2 % changed, 1 % added, removed, renamed",
-        &sets.folder,
-        |work| sets.folder_spec.edit(work),
-    )?;
-    edited(
-        sets,
-        "512 MiB CSV, 3,000 rows inserted",
-        &sets.csv,
-        |work| sets.csv_spec.write_with_rows(&sets.csv, work, 3000),
-    )
-}
-
-fn edited(
-    sets: &Sets,
-    what: &str,
-    source: &Path,
-    edit: impl FnOnce(&PathBuf) -> io::Result<u64>,
-) -> io::Result<()> {
-    let dir = sets.fresh("edits")?;
-    let work = dir.join("work");
-    Command::new("cp")
-        .arg("-r")
-        .arg(source)
-        .arg(&work)
-        .status()?;
-    let (home, reader, copy) = (dir.join("home"), dir.join("reader"), dir.join("copy"));
-    let (ticket, sharer) = share(&home, &work)?;
-    get(&reader, &ticket, &copy)?;
-    drop(sharer);
-    let fresh = edit(&work)?;
-    let (ticket, sharer) = share(&home, &work)?;
-    let moved = get(&reader, &ticket, &copy)?;
-    drop(sharer);
-    let same = Command::new("diff")
-        .arg("-r")
-        .arg(&work)
-        .arg(&copy)
-        .status()?;
-    if !same.success() {
-        return Err(io::Error::other(
-            "what was got differs from what was shared",
-        ));
-    }
-    let chunks = new_chunk_bytes(source, &work)?;
     println!(
-        "| {what} | {:.2} | {:.2} | {:.2} | {:.3} | {:.3} |",
-        fresh as f64 / 1e6,
-        chunks as f64 / 1e6,
-        moved as f64 / 1e6,
-        moved as f64 / fresh as f64,
-        moved as f64 / chunks as f64
+        "| what | how | really new MB | new chunks MB | moved MB | × new | × new chunks | s |"
     );
-    sets::remove(&sets.scratch)
+    println!("|---|---|---|---|---|---|---|---|");
+    for edit in [
+        Edit {
+            what: "2 GiB model, 10 % of tensors rewritten, one inserted",
+            source: &sets.model,
+            edit: &|work| sets.model_spec.write_edited(work),
+            rounds: 1,
+        },
+        Edit {
+            what: "20,000 files: 2 % changed, 1 % added, removed, renamed",
+            source: &sets.folder,
+            edit: &|work| sets.folder_spec.edit(work),
+            rounds: 1,
+        },
+        Edit {
+            what: "512 MiB CSV, 3,000 rows inserted",
+            source: &sets.csv,
+            edit: &|work| sets.csv_spec.write_with_rows(&sets.csv, work, 3000),
+            rounds: 3,
+        },
+    ] {
+        edit.measure(sets)?;
+    }
+    Ok(())
 }
 
-/// Gets and gives the socket payload in both directions.
-fn get(home: &Path, ticket: &str, to: &Path) -> io::Result<u64> {
+impl Edit<'_> {
+    fn measure(&self, sets: &Sets) -> io::Result<()> {
+        let dir = sets.fresh("edits")?;
+        let work = dir.join("work");
+        self.copy_to(&work)?;
+        let keeper = Keeper::start(&dir.join("home"))?;
+        let copies: Vec<_> = (0..self.rounds)
+            .map(|round| {
+                (
+                    dir.join(format!("reader{round}")),
+                    dir.join(format!("copy{round}")),
+                )
+            })
+            .collect();
+        let ticket = keeper.keep_and_share(&work)?;
+        for (reader, copy) in &copies {
+            get(reader, &ticket, copy)?;
+        }
+        let rsynced = match installed("rsync") {
+            true => self.copies_for_rsync(&dir, &work)?,
+            false => Vec::new(),
+        };
+        let fresh = (self.edit)(&work)?;
+        let chunks = new_chunk_bytes(self.source, &work)?;
+        let ticket = keeper.keep_and_share(&work)?;
+        sets::settle(&dir)?;
+        let mut fetches = Vec::new();
+        for (reader, copy) in &copies {
+            fetches.push(get(reader, &ticket, copy)?);
+            assert_same(&work, copy)?;
+        }
+        self.row("versions kept", fresh, Some(chunks), fetches);
+        drop(keeper);
+        if !rsynced.is_empty() {
+            let (_daemon, port) = rsync_daemon(&dir, &work)?;
+            sets::settle(&dir)?;
+            let mut fetches = Vec::new();
+            for copy in rsynced {
+                fetches.push(rsync(port, &copy)?);
+                let got = if work.is_dir() {
+                    copy
+                } else {
+                    copy.join("work")
+                };
+                assert_same(&work, &got)?;
+            }
+            self.row("rsync", fresh, None, fetches);
+        }
+        self.in_place(sets, chunks)?;
+        sets::remove(&sets.scratch)
+    }
+
+    /// The same with a source that shares the path as it is, and so loses the old bytes.
+    fn in_place(&self, sets: &Sets, chunks: u64) -> io::Result<()> {
+        let dir = sets.fresh("edits")?;
+        let work = dir.join("work");
+        self.copy_to(&work)?;
+        let (home, reader, copy) = (dir.join("home"), dir.join("reader"), dir.join("copy"));
+        let (ticket, sharer) = share(&home, &work)?;
+        get(&reader, &ticket, &copy)?;
+        drop(sharer);
+        let fresh = (self.edit)(&work)?;
+        let (ticket, sharer) = share(&home, &work)?;
+        sets::settle(&dir)?;
+        let fetch = get(&reader, &ticket, &copy)?;
+        drop(sharer);
+        assert_same(&work, &copy)?;
+        self.row("shared in place", fresh, Some(chunks), vec![fetch]);
+        Ok(())
+    }
+
+    fn copy_to(&self, work: &Path) -> io::Result<()> {
+        run_to_end(Command::new("cp").arg("-r").arg(self.source).arg(work))
+    }
+
+    /// Copies of the first version as rsync would have left them: with the times of the
+    /// originals, by which it knows what did not change.
+    fn copies_for_rsync(&self, dir: &Path, work: &Path) -> io::Result<Vec<PathBuf>> {
+        let mut copies = Vec::new();
+        for round in 0..self.rounds {
+            let copy = dir.join(format!("rsync{round}"));
+            if work.is_file() {
+                std::fs::create_dir(&copy)?;
+            }
+            run_to_end(Command::new("cp").arg("-a").arg(work).arg(&copy))?;
+            copies.push(copy);
+        }
+        Ok(copies)
+    }
+
+    fn row(&self, how: &str, fresh: u64, chunks: Option<u64>, mut fetches: Vec<Fetch>) {
+        fetches.sort_by_key(|fetch| fetch.wall);
+        let median = fetches[fetches.len() / 2];
+        let mb = |bytes: u64| bytes as f64 / 1e6;
+        let of_chunks = chunks.map(|c| (mb(c), median.moved as f64 / c as f64));
+        let (chunks, ratio) = of_chunks.map_or_else(Default::default, |(mb, ratio)| {
+            (format!("{mb:.2}"), format!("{ratio:.3}"))
+        });
+        println!(
+            "| {} | {how} | {:.2} | {chunks} | {:.2} | {:.3} | {ratio} | {:.2} |",
+            self.what,
+            mb(fresh),
+            mb(median.moved),
+            median.moved as f64 / fresh as f64,
+            median.wall.as_secs_f64()
+        );
+    }
+}
+
+fn run_to_end(command: &mut Command) -> io::Result<()> {
+    match command.status()?.success() {
+        true => Ok(()),
+        false => Err(io::Error::other(format!("{command:?} failed"))),
+    }
+}
+
+fn assert_same(work: &Path, copy: &Path) -> io::Result<()> {
+    run_to_end(Command::new("diff").arg("-r").arg(work).arg(copy))
+}
+
+fn get(home: &Path, ticket: &str, to: &Path) -> io::Result<Fetch> {
+    let began = Instant::now();
     let output = Command::new(binary())
         .env("SHOAL_HOME", home)
         .args(["--json", "--progress", "none", "get", ticket])
         .arg(to)
         .output()?;
+    let wall = began.elapsed();
     if !output.status.success() {
         return Err(io::Error::other(
             String::from_utf8_lossy(&output.stderr).into_owned(),
@@ -98,29 +207,32 @@ fn get(home: &Path, ticket: &str, to: &Path) -> io::Result<u64> {
             .as_u64()
             .unwrap_or_else(|| panic!("get --json has no {field}: {said}"))
     };
-    Ok(wire("wire_in") + wire("wire_out"))
+    let moved = wire("wire_in") + wire("wire_out");
+    Ok(Fetch { moved, wall })
 }
 
-/// Bytes of the chunks that `new` has and `old` has not, each counted once.
-fn new_chunk_bytes(old: &Path, new: &Path) -> io::Result<u64> {
-    let mut known = HashMap::new();
-    chunks(old, &mut known)?;
-    let before: u64 = known.values().sum();
-    chunks(new, &mut known)?;
-    Ok(known.values().sum::<u64>() - before)
-}
-
-fn chunks(path: &Path, known: &mut HashMap<ChunkId, u64>) -> io::Result<()> {
-    if path.is_dir() {
-        for entry in std::fs::read_dir(path)? {
-            chunks(&entry?.path(), known)?;
-        }
-        return Ok(());
+/// Brings a copy up to date from the daemon, by rsync's delta algorithm.
+fn rsync(port: u16, copy: &Path) -> io::Result<Fetch> {
+    let began = Instant::now();
+    let output = Command::new("rsync")
+        .args(["-a", "--delete", "--no-whole-file", "--stats"])
+        .arg(format!("rsync://127.0.0.1:{port}/data/"))
+        .arg(copy)
+        .output()?;
+    let wall = began.elapsed();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let total = |way: &str| {
+        let line = said.lines().find_map(|line| line.strip_prefix(way));
+        let digits: String = line?.chars().filter(char::is_ascii_digit).collect();
+        digits.parse::<u64>().ok()
+    };
+    match (total("Total bytes sent:"), total("Total bytes received:")) {
+        (Some(sent), Some(received)) if output.status.success() => Ok(Fetch {
+            moved: sent + received,
+            wall,
+        }),
+        _ => Err(io::Error::other(
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        )),
     }
-    let bytes = std::fs::read(path)?;
-    for range in cuts(&PROFILE_1, &bytes, bytes.len()) {
-        let chunk = &bytes[range];
-        known.insert(ChunkId::of(chunk), chunk.len() as u64);
-    }
-    Ok(())
 }

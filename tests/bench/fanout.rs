@@ -11,31 +11,31 @@ use std::time::{Duration, Instant};
 
 use shoal_tests::data;
 use shoal_tests::lab::{Host, Lab};
-use shoal_tests::shoal::binary;
 
 use crate::contender::{Server, installed};
+use crate::getter::{assert_same, get_command};
 use crate::sets::Sets;
 use crate::transfer::share_command;
 
-/// What is sent.
-const BYTES: u64 = 512 << 20;
 /// Receivers and the rate of every link, in Mbit/s.
 const ROOMS: [(usize, u32); 5] = [(1, 200), (2, 200), (4, 200), (8, 200), (4, 1000)];
 /// Where servers listen.
 const PORT: u16 = 7070;
 
 /// How it went.
-struct Outcome {
-    wall: Duration,
-    sent: u64,
+pub struct Outcome {
+    /// From the start of all to the end of the last.
+    pub wall: Duration,
+    /// What left the source, headers included, in bytes.
+    pub sent: u64,
 }
 
 /// Prints a table with a line for each room and contender.
 pub fn run(sets: &Sets, only: Option<usize>, alone: bool) -> io::Result<()> {
     let source = sets.scratch.join("fanout.bin");
     std::fs::create_dir_all(&sets.scratch)?;
-    std::fs::write(&source, data::bytes("fanout", BYTES as usize))?;
-    println!("\n### Fan-out of 512 MiB\n");
+    std::fs::write(&source, data::bytes("fanout", sets.lab_bytes as usize))?;
+    println!("\n### Fan-out of {} MiB\n", sets.lab_bytes >> 20);
     println!("| receivers | link | bound | contender | wall | × bound | source sent |");
     println!("|---|---|---|---|---|---|---|");
     for (receivers, mbit) in ROOMS {
@@ -43,13 +43,13 @@ pub fn run(sets: &Sets, only: Option<usize>, alone: bool) -> io::Result<()> {
             continue;
         }
         let goodput = goodput(mbit)?;
-        let bound = BYTES as f64 / goodput;
+        let bound = sets.lab_bytes as f64 / goodput;
         let line = |name: &str, outcome: Outcome| {
             let wall = outcome.wall.as_secs_f64();
             println!(
                 "| {receivers} | {mbit} Mbit/s | {bound:.1} s | {name} | {wall:.1} s | {:.2} | {:.2} × |",
                 wall / bound,
-                outcome.sent as f64 / BYTES as f64
+                outcome.sent as f64 / sets.lab_bytes as f64
             );
         };
         line("shoal", shoal(sets, &source, receivers, mbit)?);
@@ -67,14 +67,17 @@ pub fn run(sets: &Sets, only: Option<usize>, alone: bool) -> io::Result<()> {
 }
 
 /// A source and its receivers.
-struct Room {
+pub struct Room {
     _lab: Lab,
-    source: Host,
-    receivers: Vec<Host>,
+    /// Who has it.
+    pub source: Host,
+    /// Who wants it.
+    pub receivers: Vec<Host>,
 }
 
 impl Room {
-    fn new(receivers: usize, mbit: u32) -> io::Result<Self> {
+    /// So many receivers, every link of the same rate.
+    pub fn new(receivers: usize, mbit: u32) -> io::Result<Self> {
         let mut lab = Lab::new().ok_or_else(|| io::Error::other("no lab"))?;
         let mut site = lab.site();
         let source = lab.host(&mut site, mbit);
@@ -109,17 +112,14 @@ impl Room {
         let wall = start.elapsed();
         let sent = self.source.moved().0 - before;
         for (_, copy) in running {
-            let same = Command::new("cmp").arg(source).arg(&copy).status()?;
-            if !same.success() {
-                return Err(io::Error::other(format!("{} differs", copy.display())));
-            }
-            std::fs::remove_file(copy)?;
+            assert_same(source, &copy)?;
         }
         Ok(Outcome { wall, sent })
     }
 }
 
-fn shoal(sets: &Sets, source: &Path, receivers: usize, mbit: u32) -> io::Result<Outcome> {
+/// Has so many receivers get a file from one source, at once.
+pub fn shoal(sets: &Sets, source: &Path, receivers: usize, mbit: u32) -> io::Result<Outcome> {
     let room = Room::new(receivers, mbit)?;
     let homes = sets.fresh("fanout-homes")?;
     let command = room
@@ -128,12 +128,8 @@ fn shoal(sets: &Sets, source: &Path, receivers: usize, mbit: u32) -> io::Result<
     let (ticket, _sharer) = crate::transfer::ticket_of(command)?;
     room.all_get(source, |number, host| {
         let copy = homes.join(format!("copy{number}"));
-        let mut get = host.command(binary());
-        get.env("SHOAL_HOME", homes.join(format!("home{number}")))
-            .env("XDG_RUNTIME_DIR", "")
-            .args(["--progress", "none", "get", &ticket])
-            .arg(&copy);
-        Ok((get, copy))
+        let home = homes.join(format!("home{number}"));
+        Ok((get_command(host, &home, &ticket, &copy), copy))
     })
 }
 

@@ -7,13 +7,19 @@
 mod contender;
 mod edits;
 mod fanout;
+mod faults;
+mod getter;
 mod ingest;
+mod kept;
 mod latency;
 mod report;
 mod sets;
+mod sources;
 mod swarm;
+mod text;
 mod transfer;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
@@ -33,6 +39,14 @@ enum What {
     Fanout,
     /// Several sources, and two sites with a slow link between them; needs root.
     Swarm,
+    /// Sources that lost a part, lie or freeze, and receivers that come late or are killed;
+    /// needs root.
+    Faults,
+    /// A first fetch of text over a slow link, beside incompressible bytes; needs root.
+    Text,
+    /// The source that lies in `faults`: it runs on a host of its own.
+    #[value(hide = true)]
+    Liar,
     /// Everything that needs no root.
     All,
 }
@@ -58,17 +72,30 @@ struct Args {
     /// Fan-out: only rooms with so many receivers.
     #[arg(long)]
     receivers: Option<usize>,
+    /// Liar: what it serves.
+    #[arg(long, hide = true, required_if_eq("what", "liar"))]
+    ticket: Option<String>,
+    /// Liar: from which home.
+    #[arg(long, hide = true, required_if_eq("what", "liar"))]
+    home: Option<PathBuf>,
+    /// Liar: at which address.
+    #[arg(long, hide = true, required_if_eq("what", "liar"))]
+    listen: Option<SocketAddr>,
 }
 
 fn main() -> std::io::Result<()> {
     let args = Args::parse();
+    if let (Some(ticket), Some(home), Some(listen)) = (&args.ticket, &args.home, args.listen) {
+        return faults::lie(home, ticket, listen);
+    }
     std::fs::create_dir_all(&args.dir)?;
     let sets = sets::Sets::make(&args.dir.canonicalize()?, args.shrink)?;
-    if args.what == What::Fanout {
-        return fanout::run(&sets, args.receivers, args.quick);
-    }
-    if args.what == What::Swarm {
-        return swarm::run(&sets);
+    match args.what {
+        What::Fanout => return fanout::run(&sets, args.receivers, args.quick),
+        What::Swarm => return swarm::run(&sets),
+        What::Faults => return faults::run(&sets),
+        What::Text => return text::run(&sets),
+        _ => {}
     }
     sets::touch_memory(0.7)?;
     let wants = |what| args.what == what || args.what == What::All;

@@ -15,6 +15,8 @@ pub struct Sets {
     pub folder: PathBuf,
     /// A 512 MiB table.
     pub csv: PathBuf,
+    /// Length of the files that go over the links of a lab, which are made when needed.
+    pub lab_bytes: u64,
     /// How the model was made.
     pub model_spec: Model,
     /// How the folder was made.
@@ -33,6 +35,7 @@ impl Sets {
             model: base.join("model.safetensors"),
             folder: base.join("folder"),
             csv: base.join("table.csv"),
+            lab_bytes: (512 << 20) / shrink,
             model_spec: Model {
                 seed: 1,
                 bytes: (2 << 30) / shrink,

@@ -149,7 +149,8 @@ pub fn ticket_of(mut command: Command) -> io::Result<(String, Server)> {
     Ok((ticket.trim().to_owned(), Server(child)))
 }
 
-fn rsync_daemon(dir: &Path, source: &Path) -> io::Result<(Server, u16)> {
+/// Serves a path by an rsync daemon on loopback; gives it and its port. A file is alone in it.
+pub fn rsync_daemon(dir: &Path, source: &Path) -> io::Result<(Server, u16)> {
     let port = contender::free_port()?;
     let config = dir.join("rsyncd.conf");
     let (module, only) = if source.is_dir() {

@@ -15,6 +15,9 @@ const QUEUE: &str = "30ms";
 /// What a link may send at once after it was idle.
 const BURST_BYTES: u64 = 64 << 10;
 
+/// What an Ethernet, an IPv4 and a TCP header with time stamps take of a packet.
+const HEADER_BYTES: u64 = 14 + 20 + 32;
+
 /// A network; its hosts and links are gone when it is dropped.
 pub struct Lab {
     name: String,
@@ -148,6 +151,16 @@ impl Lab {
         passed(&self.namespaces[0], link)
     }
 
+    /// The same without headers: what TCP carried, sent again or not.
+    pub fn crossed_payload(&self, link: &str) -> (u64, u64) {
+        let ((there, back), packets) = (
+            self.crossed(link),
+            counted(&self.namespaces[0], link, "packets"),
+        );
+        let payload = |bytes: u64, packets: u64| bytes.saturating_sub(packets * HEADER_BYTES);
+        (payload(there, packets.0), payload(back, packets.1))
+    }
+
     fn namespace(&mut self, name: &str) -> Result<String, String> {
         let name = format!("{}-{name}", self.name);
         let added = Command::new("ip").args(["netns", "add", &name]).output();
@@ -209,10 +222,15 @@ impl Host {
 
 /// Bytes that an interface has sent and received.
 fn passed(namespace: &str, interface: &str) -> (u64, u64) {
-    let read = |what: &str| -> u64 {
-        let path = format!("/sys/class/net/{interface}/statistics/{what}_bytes");
+    counted(namespace, interface, "bytes")
+}
+
+/// What an interface has counted of `unit` sent and received.
+fn counted(namespace: &str, interface: &str, unit: &str) -> (u64, u64) {
+    let read = |way: &str| -> u64 {
+        let path = format!("/sys/class/net/{interface}/statistics/{way}_{unit}");
         let text = run(namespace, &format!("cat {path}"));
-        text.trim().parse().expect("a number of bytes")
+        text.trim().parse().expect("a number")
     };
     (read("tx"), read("rx"))
 }

@@ -4,8 +4,10 @@
 //! Owns: nothing of the product. Refuses: to look inside a store; what it cannot see from
 //! outside is for the crates' own tests.
 
+pub mod chunks;
 pub mod data;
 pub mod lab;
+pub mod liar;
 pub mod relay;
 pub mod shoal;
 pub mod small_disk;

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use shoal_tests::chunks::new_chunk_bytes;
 use shoal_tests::data::{Csv, Folder, Model};
 use shoal_tests::shoal::Home;
 
@@ -10,8 +11,13 @@ use crate::sharing::assert_same_tree;
 /// Shares `path` from `alice`, gets it to `copy` at `bob`; gives the socket bytes moved.
 fn transfer(alice: &Home, bob: &Home, path: &Path, copy: &Path) -> u64 {
     let (ticket, _sharer) = alice.share(path);
+    get(bob, &ticket, path, copy)
+}
+
+/// Gets what is the same as `path` to `copy`; gives the socket bytes moved.
+fn get(bob: &Home, ticket: &str, path: &Path, copy: &Path) -> u64 {
     let got = bob
-        .run(&["--json", "get", &ticket, copy.to_str().unwrap()])
+        .run(&["--json", "get", ticket, copy.to_str().unwrap()])
         .ok();
     let said: serde_json::Value = serde_json::from_str(&got.stdout).expect("JSON on stdout");
     assert_same_tree(path, copy);
@@ -79,4 +85,36 @@ fn rows_inserted_into_a_table_do_not_move_the_rest() {
     let fresh = csv.write_with_rows(&old, &path, 30).unwrap();
     let moved = transfer(&alice, &bob, &path, &copy);
     assert!(moved > fresh && moved < 16 << 20, "{moved} bytes moved");
+}
+
+#[test]
+fn an_edit_between_kept_versions_moves_far_less_than_its_chunks() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, copy, old) = (
+        dir.path().join("csv"),
+        dir.path().join("copy"),
+        dir.path().join("old"),
+    );
+    let csv = Csv {
+        seed: 24,
+        bytes: 32 << 20,
+    };
+    csv.write(&path).unwrap();
+    std::fs::copy(&path, &old).unwrap();
+    let (alice, bob) = (Home::new(), Home::new());
+    let _daemon = alice.up();
+    let keep_and_share = || {
+        let path = path.to_str().unwrap();
+        alice.run(&["add", path]).ok();
+        let shared = alice.run(&["share", path]).ok();
+        shared.stdout.trim().to_owned()
+    };
+    get(&bob, &keep_and_share(), &path, &copy);
+    let fresh = csv.write_with_rows(&old, &path, 100).unwrap();
+    let moved = get(&bob, &keep_and_share(), &path, &copy);
+    let chunks = new_chunk_bytes(&old, &path).unwrap();
+    assert!(
+        moved > fresh && moved < chunks / 8,
+        "{moved} bytes moved for {fresh} new ones, whose chunks have {chunks}"
+    );
 }
