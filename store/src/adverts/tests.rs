@@ -1,4 +1,6 @@
 #![allow(clippy::unwrap_used)]
+// A coverage of one range is what is meant.
+#![allow(clippy::single_range_in_vec_init)]
 
 use std::collections::BTreeSet;
 

@@ -5,7 +5,7 @@
 //! argument), and the network.
 //!
 //! # Bounds
-//! Records lie on disk, some 60 bytes each; in memory are those that were not written yet,
+//! Records lie on disk, some 140 bytes each (gaps of the file included); in memory are those that were not written yet,
 //! those who gave them, and redb's cache. No provider has more than its *share*: the room for all,
 //! divided by the number of those who have records here (at least four). A newcomer under its share that
 //! finds no room gets it: those beyond theirs lose their highest-ranked records first, and

@@ -18,7 +18,7 @@ use crate::index::intact;
 /// What can be chosen about provider records.
 #[derive(Debug, Clone)]
 pub struct ProviderOptions {
-    /// The most records. Each takes some 60 bytes on disk.
+    /// The most records. Each takes some 140 bytes on disk, the gaps of the file included.
     pub records_max: u64,
     /// The most providers. Each takes some 200 bytes of memory.
     pub providers_max: usize,
@@ -31,7 +31,7 @@ pub struct ProviderOptions {
 impl Default for ProviderOptions {
     fn default() -> Self {
         Self {
-            records_max: 4_000_000,
+            records_max: 2_000_000,
             providers_max: 4096,
             unwritten_max: 65_536,
             cache_bytes: 16 << 20,
