@@ -142,6 +142,11 @@ fn log_to_stderr(context: &Context, is_node: bool) -> Result<(), Failure> {
         2 => ours("debug"),
         _ => "trace".to_owned(),
     };
+    // libp2p warns of what is usual in a small team: nobody to ask yet, a stream too many.
+    let directives = match directives.contains("libp2p") || context.global.verbose > 2 {
+        true => directives,
+        false => format!("{directives},libp2p_kad=error,libp2p_request_response=error"),
+    };
     let filter = EnvFilter::try_new(&directives)
         .map_err(|error| Failure::usage(format!("cannot log `{directives}`: {error}")))?;
     tracing_subscriber::fmt()

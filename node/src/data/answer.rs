@@ -144,7 +144,7 @@ impl RunAnswer {
     /// Reads a piece, compressed if that is worth it on this connection.
     fn piece(&mut self, within: Range<u64>, out: &mut Vec<u8>) -> Result<Piece, ReadError> {
         let attempt = match self.coding.codecs.allows(&Codec::Zstd) {
-            true => self.coding.compression().next(),
+            true => self.coding.compression().attempt(),
             false => Attempt::Raw,
         };
         if attempt == Attempt::Raw {

@@ -18,11 +18,12 @@ use shoal_store::adverts::{AdvertList, Offer};
 use shoal_store::index::AudienceId;
 use shoal_store::progress::Silent;
 use shoal_store::{Store, StoreError};
+use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
 use super::{Shared, discovery, key_of};
-use crate::control::Protocol;
+use crate::control::{ControlEvent, Protocol};
 use crate::data::Endpoint;
 use crate::node::unix_now_s;
 
@@ -61,6 +62,11 @@ impl Advertising {
     pub(super) async fn run(mut self) {
         let stop = self.shared.stop.clone();
         let mut changes = self.shared.team.changes();
+        // Alone there is nobody to tell, and the machine would try again only after a while.
+        tokio::select! {
+            () = somebody(&self.shared) => {}
+            () = stop.cancelled() => return,
+        }
         loop {
             let Some((epoch, key)) = discovery(&self.shared.team) else {
                 tokio::select! {
@@ -78,6 +84,21 @@ impl Advertising {
                 () = epoch_over => {}
                 () = stop.cancelled() => return,
             }
+        }
+    }
+}
+
+/// Waits until a member is connected.
+async fn somebody(shared: &Shared) {
+    let mut events = shared.handle.events();
+    if !shared.handle.peers().await.is_empty() {
+        return;
+    }
+    loop {
+        match events.recv().await {
+            Ok(ControlEvent::Connected { .. }) => return,
+            Ok(_) | Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => std::future::pending().await,
         }
     }
 }

@@ -171,7 +171,8 @@ impl Ticket {
     }
 
     /// Puts a source in front of those that the ticket has. Addresses that do not fit any
-    /// more (8 in all, and 2 KiB of text) are left out, the oldest first.
+    /// more (8 in all, and 2 KiB of text) are left out: further ones of a source before the
+    /// first of any, and then those of the oldest.
     #[must_use]
     pub fn with_source(mut self, peer: PeerKey, addresses: Vec<Address>) -> Self {
         let older = std::mem::take(&mut self.body.sources).into_vec();
@@ -180,19 +181,29 @@ impl Ticket {
             .into_iter()
             .filter(|source| source.peer != peer)
             .map(|source| (source.peer, source.addresses.into_vec()));
-        let mut kept: Vec<Source> = Vec::new();
+        let sources = std::iter::once(newest).chain(others);
+        let sources: Vec<_> = sources.filter(|(_, a)| !a.is_empty()).collect();
+        // The first address of each source comes before the second of any: a source is worth
+        // more than another way to one.
         let mut room = TICKET_ADDRESSES_MAX;
-        for (peer, mut addresses) in std::iter::once(newest).chain(others) {
-            addresses.truncate(room);
-            room -= addresses.len();
-            if !addresses.is_empty() {
-                let addresses = List::new(addresses).expect("truncated to fit");
-                kept.push(Source { peer, addresses });
+        let mut counts = vec![0; sources.len()];
+        for place in 0..TICKET_ADDRESSES_MAX {
+            for (count, (_, addresses)) in counts.iter_mut().zip(&sources) {
+                if place < addresses.len() && room > 0 {
+                    *count += 1;
+                    room -= 1;
+                }
             }
         }
-        self.body.sources = List::new(kept).expect("no more sources than addresses");
+        let kept = sources.into_iter().zip(counts).filter(|(_, n)| *n > 0);
+        let kept = kept.map(|((peer, mut addresses), count)| {
+            addresses.truncate(count);
+            let addresses = List::new(addresses).expect("no more than a ticket has");
+            Source { peer, addresses }
+        });
+        self.body.sources = List::new(kept.collect()).expect("no more sources than addresses");
         while codec::encode(&self.body).len() > PAYLOAD_BYTES_MAX {
-            self.body.drop_last_address();
+            self.body.drop_an_address();
         }
         self
     }
@@ -255,16 +266,24 @@ impl Body {
         self.sources.iter().map(|s| s.addresses.len()).sum()
     }
 
-    fn drop_last_address(&mut self) {
+    /// Leaves out the last address of the source that has most of them, of the oldest such.
+    fn drop_an_address(&mut self) {
         let mut sources = std::mem::take(&mut self.sources).into_vec();
-        let last = sources
-            .pop()
+        let most = (0..sources.len())
+            .max_by_key(|at| (sources[*at].addresses.len(), *at))
             .expect("a ticket without addresses fits: its other parts are bounded");
-        let mut addresses = last.addresses.into_vec();
+        let source = sources.remove(most);
+        let mut addresses = source.addresses.into_vec();
         addresses.pop();
         if !addresses.is_empty() {
             let addresses = List::new(addresses).expect("fewer than before");
-            sources.push(Source { addresses, ..last });
+            sources.insert(
+                most,
+                Source {
+                    addresses,
+                    ..source
+                },
+            );
         }
         self.sources = List::new(sources).expect("not more than before");
     }

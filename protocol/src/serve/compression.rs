@@ -69,7 +69,7 @@ impl Compression {
     }
 
     /// What to do with the next piece.
-    pub fn next(&mut self) -> Attempt {
+    pub fn attempt(&mut self) -> Attempt {
         if self.skip > 0 {
             self.skip -= 1;
             return Attempt::Raw;
@@ -135,7 +135,7 @@ mod tests {
         let mut whole = Vec::new();
         for _ in 0..300 {
             let mut bytes = PIECE;
-            let mut attempt = machine.next();
+            let mut attempt = machine.attempt();
             if attempt == Attempt::Sample {
                 let packed = (SAMPLE_BYTES as f64 * ratio) as usize;
                 if machine.encoded(SAMPLE_BYTES, packed, time(SAMPLE_BYTES, encoder)) {
@@ -171,9 +171,9 @@ mod tests {
     fn a_link_that_was_never_busy_is_not_judged() {
         let mut machine = Compression::default();
         machine.sent(100, Duration::from_secs(1));
-        assert_eq!(machine.next(), Attempt::Raw);
+        assert_eq!(machine.attempt(), Attempt::Raw);
         machine.sent(PIECE, Duration::from_millis(30));
-        assert_eq!(machine.next(), Attempt::Sample);
+        assert_eq!(machine.attempt(), Attempt::Sample);
     }
 
     #[test]
@@ -182,7 +182,7 @@ mod tests {
         machine.sent(PIECE, Duration::from_millis(30));
         let mut samples = 0;
         for _ in 0..1000 {
-            if machine.next() == Attempt::Sample {
+            if machine.attempt() == Attempt::Sample {
                 samples += 1;
                 machine.encoded(SAMPLE_BYTES, SAMPLE_BYTES, Duration::from_micros(200));
             }
