@@ -114,8 +114,11 @@ mod tests {
         };
         let text = render(&[peer], 160);
         assert!(
-            text.ends_with("  -  seen 1 min ago  1.5 kB in, 0 B out, 2 wrong chunks\n"),
+            text.ends_with(
+                "  -  seen 1 min ago, quic, 1.2 ms  1.5 kB in, 0 B out, 2 wrong chunks\n"
+            ),
             "{text}"
         );
+        assert!(text.starts_with("gpu-17 ("), "{text}");
     }
 }

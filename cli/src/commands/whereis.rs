@@ -103,9 +103,9 @@ mod tests {
         };
         assert_eq!(
             much(&holder(Some(5_000_000), false), Some(5_000_000)),
-            "all of 5.0 MB"
+            "all of 5 MB"
         );
-        assert!(much(&holder(Some(1_000_000), false), Some(5_000_000)).contains("of 5.0 MB"));
+        assert!(much(&holder(Some(1_000_000), false), Some(5_000_000)).contains("of 5 MB"));
         assert_eq!(much(&holder(None, false), None), "said to have it");
     }
 }
