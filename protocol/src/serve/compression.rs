@@ -77,7 +77,7 @@ impl Compression {
         let Some(link) = self.link else {
             return Attempt::Raw;
         };
-        if self.encoder >= link * WORTHWHILE {
+        if self.is_slower_than(link) {
             // The encoder may have been slow because others used the processor.
             self.put_off();
             self.encoder = mix(self.encoder, ENCODER_NS);
@@ -94,11 +94,15 @@ impl Compression {
     pub fn encoded(&mut self, plain: usize, packed: usize, time: Duration) -> bool {
         self.encoder = mix(self.encoder, nanoseconds_a_byte(plain, time));
         self.pays = is_worthwhile(plain, packed);
-        match self.pays {
+        match self.pays && !self.link.is_some_and(|link| self.is_slower_than(link)) {
             true => self.skip_next = 1,
             false => self.put_off(),
         }
         self.pays
+    }
+
+    fn is_slower_than(&self, link: f64) -> bool {
+        self.encoder >= link * WORTHWHILE
     }
 
     fn put_off(&mut self) {

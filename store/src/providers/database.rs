@@ -33,7 +33,7 @@ const META_FORMAT: u8 = 0;
 const META_NEXT: u8 = 1;
 
 /// The open file.
-pub(super) struct ProviderFile {
+pub(super) struct ProviderDatabase {
     /// There until this is dropped.
     database: Option<Database>,
 }
@@ -55,7 +55,7 @@ pub(super) struct Changes<'a> {
     pub(super) next: u32,
 }
 
-impl ProviderFile {
+impl ProviderDatabase {
     /// Opens the file, or makes one if there is none, or none that can be read.
     pub(super) fn open(home: &dyn Root, cache_bytes: usize) -> Result<(Self, Known), StoreError> {
         let found = home.stat(Path::new(NAME)).map_err(StoreError::io(NAME))?;
@@ -176,7 +176,7 @@ impl Records {
     }
 }
 
-impl Drop for ProviderFile {
+impl Drop for ProviderDatabase {
     fn drop(&mut self) {
         let database = self.database.take();
         let closed = intact("the end of the provider file", || {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use shoal_protocol::advert::{AdvertAck, AdvertBatch, AdvertKey, Found};
 use shoal_protocol::peer::PeerKey;
 
-use super::database::{Known, ProviderFile};
+use super::database::{Known, ProviderDatabase};
 use super::table::Table;
 use crate::Store;
 use crate::disk::Root;
@@ -51,7 +51,7 @@ impl ProviderStore {
     /// are none afterwards. A store has one open at a time.
     pub fn open(store: &Store, options: ProviderOptions) -> Result<Self, StoreError> {
         let home = store.home().clone();
-        let (file, known) = ProviderFile::open(&*home, options.cache_bytes)?;
+        let (file, known) = ProviderDatabase::open(&*home, options.cache_bytes)?;
         let table = Mutex::new(Table::new(file, known));
         Ok(Self {
             home,
@@ -134,7 +134,7 @@ impl ProviderStore {
         match intact("the provider file", || work(&mut table)) {
             Err(error) if error.is_damaged_index() => {
                 tracing::warn!(%error, "the provider records are lost and will come again");
-                let file = ProviderFile::create(&*self.home, self.options.cache_bytes)?;
+                let file = ProviderDatabase::create(&*self.home, self.options.cache_bytes)?;
                 *table = Table::new(file, Known::default());
                 work(&mut table)
             }

@@ -12,7 +12,7 @@ use shoal_protocol::advert::{
 use shoal_protocol::bounded::List;
 use shoal_protocol::peer::PeerKey;
 
-use super::database::{Changes, Known, ProviderFile, Records};
+use super::database::{Changes, Known, ProviderDatabase, Records};
 use super::rows::{ProviderRow, Record, RecordKey};
 use super::store::ProviderOptions;
 use crate::error::StoreError;
@@ -25,7 +25,7 @@ const EXPIRE_ROWS_MAX: usize = 65_536;
 const RANKS: u64 = 1 << 16;
 
 pub(super) struct Table {
-    file: ProviderFile,
+    file: ProviderDatabase,
     providers: BTreeMap<u32, ProviderRow>,
     numbers: HashMap<PeerKey, u32>,
     /// The number that was never given to anybody.
@@ -42,7 +42,7 @@ pub(super) struct Table {
 }
 
 impl Table {
-    pub(super) fn new(file: ProviderFile, known: Known) -> Self {
+    pub(super) fn new(file: ProviderDatabase, known: Known) -> Self {
         let numbers = known.providers.iter().map(|(n, row)| (row.peer, *n));
         Self {
             file,
