@@ -11,7 +11,8 @@ use super::link::{LinkError, LinkReader, LinkWriter};
 pub(crate) const FEATURES: Features = Features::HAVE_UPDATES
     .and(Features::NEIGHBOURS)
     .and(Features::ZSTD)
-    .and(Features::ZSTD_WITH_BASE);
+    .and(Features::ZSTD_WITH_BASE)
+    .and(Features::TEAM);
 
 /// A fresh nonce, for the other side to sign.
 pub(crate) fn nonce() -> Nonce {
