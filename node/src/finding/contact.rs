@@ -1,10 +1,13 @@
 //! Keeping the members of the team up to date with each other.
 //!
-//! Owns: when to exchange what is known: with everybody who is met, and with all who are
-//! connected when something is new here. Refuses: what is exchanged (`team::exchange`).
+//! Owns: when to exchange what is known: with everybody who is met, and with some of those who
+//! are connected when something is new here, and now and then. Each of them does the same
+//! with what was new to it, so that all know after a few rounds, and nobody tells all.
+//! Refuses: what is exchanged (`team::exchange`).
 
 use std::time::Duration;
 
+use rand::seq::IndexedRandom;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::spawn_blocking;
 
@@ -16,17 +19,23 @@ use crate::team::Exchange;
 const ROUNDS_MAX: usize = 64;
 /// What is new is told to all after so long, so that several things go together.
 const NEWS_DELAY: Duration = Duration::from_millis(200);
+/// Whom to tell of what is new, at a time. With six, a thousand know after four rounds.
+const TOLD: usize = 6;
+/// How often to compare with some, in case that news was lost.
+const COMPARE_EVERY: Duration = Duration::from_secs(60);
 
 /// Does so until the node stops.
 pub(super) async fn run(shared: Shared) {
     let mut events = shared.handle.events();
     let mut changes = shared.team.changes();
+    let mut compare = tokio::time::interval(COMPARE_EVERY);
     loop {
         tokio::select! {
+            _ = compare.tick() => tell_some(&shared).await,
             () = shared.stop.cancelled() => return,
             event = events.recv() => match event {
                 Ok(event) => meet(&shared, event),
-                Err(RecvError::Lagged(_)) => tell_all(&shared).await,
+                Err(RecvError::Lagged(_)) => tell_some(&shared).await,
                 Err(RecvError::Closed) => return,
             },
             changed = changes.changed() => {
@@ -37,7 +46,7 @@ pub(super) async fn run(shared: Shared) {
                 tokio::time::sleep(NEWS_DELAY).await;
                 changes.mark_unchanged();
                 shared.handle.membership_changed().await;
-                tell_all(&shared).await;
+                tell_some(&shared).await;
             }
         }
     }
@@ -63,10 +72,12 @@ fn meet(shared: &Shared, event: ControlEvent) {
     });
 }
 
-async fn tell_all(shared: &Shared) {
-    for peer in shared.handle.peers().await {
+async fn tell_some(shared: &Shared) {
+    let peers = shared.handle.peers().await;
+    let some = peers.choose_multiple(&mut rand::rng(), TOLD);
+    for peer in some.map(|peer| peer.peer) {
         let shared = shared.clone();
-        tokio::spawn(async move { exchange(&shared, peer.peer, Vec::new(), false).await });
+        tokio::spawn(async move { exchange(&shared, peer, Vec::new(), false).await });
     }
 }
 
