@@ -1,6 +1,6 @@
 //! The control plane: how the members of a team find each other and talk about what they have.
 //!
-//! Owns: the libp2p swarm (TCP, QUIC, relayed), who is let in ([`gate`]), the distributed
+//! Owns: the libp2p swarm (TCP, QUIC, relayed), who is let in (the gate), the distributed
 //! hash table, local discovery, small requests between members, and raw streams for a data
 //! link where nothing else gets through. Refuses: who is a member ([`Membership`] is asked),
 //! what requests mean ([`Requests`] is asked), and bulk bytes, which are the data plane's.
