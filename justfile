@@ -41,6 +41,11 @@ edits *ARGS:
     cargo build --release --workspace
     cargo run --release -p shoal-tests --bin bench -- edits {{ARGS}}
 
+# Thirty nodes of a team on loopback that know one address: how soon each finds what another adds.
+thirty *ARGS:
+    cargo build --release --workspace
+    tests/bench/thirty.sh {{ARGS}}
+
 # The parts: chunking, paged list, codec, packs, index, link.
 bench-parts:
     cargo bench -p shoal-protocol -p shoal-store -p shoal-node

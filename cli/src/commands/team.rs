@@ -149,7 +149,10 @@ async fn create(
         .create_new(true)
         .mode(0o600)
         .open(&file)
-        .map_err(|error| Failure::io(format_args!("cannot make {}", file.display()), &error))?;
+        .map_err(|error| {
+            Failure::io(format_args!("cannot make {}", file.display()), &error)
+                .hint("--root-key FILE puts the team's root key elsewhere")
+        })?;
     let request = TeamCreateRequest {
         name,
         my_name: my_name.unwrap_or_else(machine),

@@ -92,16 +92,20 @@ fn key_of(peer: &PeerId) -> Option<PeerKey> {
     peer.to_string().parse().ok()
 }
 
-/// Tidies and writes the records now and then.
-async fn tidy(providers: Arc<ProviderStore>, stop: CancellationToken) {
+/// Tidies and writes the records now and then, and forgets those of whom the team is rid.
+async fn tidy(providers: Arc<ProviderStore>, team: TeamBook, stop: CancellationToken) {
     let mut tick = tokio::time::interval(TIDY_EVERY);
     loop {
         tokio::select! {
             _ = tick.tick() => {}
             () = stop.cancelled() => return,
         }
-        let providers = Arc::clone(&providers);
+        let (providers, team) = (Arc::clone(&providers), team.clone());
         let tidied = tokio::task::spawn_blocking(move || {
+            let members = team.members();
+            for gone in members.iter().filter(|member| member.revoked_by.is_some()) {
+                providers.forget(&gone.node)?;
+            }
             providers.expire(crate::node::unix_now_s())?;
             providers.flush()
         });

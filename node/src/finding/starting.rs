@@ -75,7 +75,7 @@ impl Finding {
         let tasks = TaskTracker::new();
         let (added, to_announce) = mpsc::channel(ADDED_MAX);
         tasks.spawn(contact::run(shared.clone()));
-        tasks.spawn(tidy(Arc::clone(&providers), stop.clone()));
+        tasks.spawn(tidy(Arc::clone(&providers), team.clone(), stop.clone()));
         tasks.spawn(remember(node.home().to_owned(), shared.clone()));
         let advertising = Advertising {
             shared,

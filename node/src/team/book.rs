@@ -67,6 +67,9 @@ struct Inner {
     home: PathBuf,
     identity: Identity,
     state: RwLock<Option<State>>,
+    /// Cancelled when the node that has it is no member any more. Locked within `state`: whoever
+    /// is found to be a member is in it before anybody can say otherwise.
+    sessions: Mutex<HashMap<PeerKey, CancellationToken>>,
     /// Held while what changed is written down.
     writing: Mutex<()>,
     changed: watch::Sender<u64>,
@@ -78,8 +81,6 @@ struct State {
     name: TeamName,
     secrets: Vec<(u64, EpochSecret)>,
     invitations: Vec<InvitationRecord>,
-    /// Cancelled when the node that has it is no member any more.
-    sessions: HashMap<PeerKey, CancellationToken>,
 }
 
 /// What a client that wants to enter is told.
@@ -145,7 +146,6 @@ impl TeamBook {
                 name: remembered.name,
                 secrets: remembered.secrets.into_vec(),
                 invitations: remembered.invitations.into_vec(),
-                sessions: HashMap::new(),
             }
         });
         Ok(Self::with(home, identity, state))
@@ -161,6 +161,7 @@ impl TeamBook {
             home: home.to_owned(),
             identity: identity.clone(),
             state: RwLock::new(state),
+            sessions: Mutex::default(),
             writing: Mutex::default(),
             changed: watch::Sender::new(0),
         }))
@@ -234,21 +235,31 @@ impl TeamBook {
             state.clone()
         };
         let done = change(&mut next)?;
-        if let Some(state) = &mut next {
+        if let Some(state) = &next {
             file::save(&self.0.home, &state.remembered())?;
-            let still = |node: &PeerKey| {
-                let standing = state.team.standing(node, unix_now_s());
-                matches!(standing, Standing::Member | Standing::Admin)
-            };
-            let (stay, go) = std::mem::take(&mut state.sessions)
-                .into_iter()
-                .partition::<HashMap<_, _>, _>(|(node, _)| still(node));
-            state.sessions = stay;
-            go.values().for_each(CancellationToken::cancel);
         }
-        *self.0.state.write().unwrap_or_else(PoisonError::into_inner) = next;
+        {
+            let mut state = self.0.state.write().unwrap_or_else(PoisonError::into_inner);
+            *state = next;
+            self.cut_sessions(state.as_ref());
+        }
         self.0.changed.send_modify(|version| *version += 1);
         Ok(done)
+    }
+
+    /// Cancels the sessions of those who are no members.
+    fn cut_sessions(&self, state: Option<&State>) {
+        self.sessions().retain(|node, session| {
+            let stays = state.is_some_and(|state| state.is_member(node));
+            if !stays {
+                session.cancel();
+            }
+            stays
+        });
+    }
+
+    fn sessions(&self) -> std::sync::MutexGuard<'_, HashMap<PeerKey, CancellationToken>> {
+        (self.0.sessions.lock()).unwrap_or_else(PoisonError::into_inner)
     }
 
     fn change_team<T>(
@@ -284,7 +295,6 @@ impl TeamBook {
                 name,
                 secrets: Vec::new(),
                 invitations: Vec::new(),
-                sessions: HashMap::new(),
             });
             let state = state.as_mut().expect("made just now");
             new_epoch(state, self.0.identity.keypair(), now)
@@ -314,7 +324,6 @@ impl TeamBook {
                 name,
                 secrets: secret.into_iter().collect(),
                 invitations: Vec::new(),
-                sessions: HashMap::new(),
             };
             if !entered.is_member(&me) {
                 return Err(TeamError::NoMember(me));
@@ -520,8 +529,8 @@ impl TeamBook {
     /// Whether the client that says `enter` may come in as a member.
     pub(crate) fn judge(&self, enter: &Enter, ours: &Binding, client_nonce: Nonce) -> Entry {
         let not_permitted = Entry::Closed(NotEnteredReason::NotPermitted);
-        let mut state = self.0.state.write().unwrap_or_else(PoisonError::into_inner);
-        let Some(state) = state.as_mut().filter(|state| state.is_member(&self.me())) else {
+        let state = self.0.state.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(state) = state.as_ref().filter(|state| state.is_member(&self.me())) else {
             return not_permitted;
         };
         let root = state.team.root();
@@ -549,7 +558,7 @@ impl TeamBook {
             Standing::Member | Standing::Admin => Entry::Open {
                 tag,
                 proof: state.team.proof_of(&self.me()).expect("it is a member"),
-                revoked: state.sessions.entry(client).or_default().clone(),
+                revoked: self.sessions().entry(client).or_default().clone(),
             },
         }
     }

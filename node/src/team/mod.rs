@@ -8,6 +8,9 @@ mod book;
 mod exchange;
 mod file;
 mod joining;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
 
 pub(crate) use book::{Entry, Guest, TeamBook, TeamError};
 pub(crate) use exchange::Exchange;

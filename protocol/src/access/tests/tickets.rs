@@ -177,8 +177,8 @@ fn eight_addresses_fit_and_the_newest_source_stays() {
         .collect();
     assert_eq!(
         counts,
-        [TICKET_ADDRESSES_MAX - 1, 1],
-        "the older source keeps its first address"
+        [TICKET_ADDRESSES_MAX - 2, 2],
+        "no source's further addresses push out another"
     );
     assert_eq!(ticket.sources()[0].peer, key(5));
     let mut crowd = self::ticket();
