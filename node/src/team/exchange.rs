@@ -69,7 +69,9 @@ impl Exchange {
                 room = left.unwrap_or(room);
                 left.is_some()
             };
-            let batches = lacking.iter().map(Batch::to_bytes).take_while(fits);
+            // One without operations stands for nothing, and would be answered for ever.
+            let some = lacking.iter().filter(|batch| batch.count() > 0);
+            let batches = some.map(Batch::to_bytes).take_while(fits);
             let batches = batches.take(BATCHES_MAX).collect();
             Some(Self {
                 proof: team.proof_of(&me)?,
