@@ -7,7 +7,6 @@
 mod activities;
 pub mod api;
 pub mod config;
-pub mod control;
 pub mod daemon;
 pub mod data;
 mod failures;

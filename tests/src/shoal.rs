@@ -31,7 +31,7 @@ pub fn binary() -> PathBuf {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .expect("tests lies in the workspace");
-    for crate_name in ["protocol", "store", "node", "cli"] {
+    for crate_name in ["protocol", "store", "control", "node", "cli"] {
         let sources = workspace.join(crate_name).join("src");
         if let Some(newer) = newer_than(&sources, built) {
             panic!(

@@ -119,7 +119,7 @@ fn store_touches_files_only_through_its_disk() {
 #[test]
 fn only_the_codec_names_bincodes_functions() {
     let mut hits = Vec::new();
-    for dir in ["protocol", "store", "node", "cli"] {
+    for dir in ["protocol", "store", "control", "node", "cli"] {
         let files: Vec<_> = sources(dir)
             .into_iter()
             .filter(|f| !f.ends_with("codec.rs"))
@@ -193,7 +193,7 @@ fn crates_depend_on_each_other_as_the_architecture_page_says() {
 #[test]
 fn every_source_file_opens_with_what_it_owns() {
     let mut silent = Vec::new();
-    for dir in ["protocol", "store", "node", "cli"] {
+    for dir in ["protocol", "store", "control", "node", "cli"] {
         for file in sources(dir) {
             let text = std::fs::read_to_string(&file).expect("sources are text");
             if !text.starts_with("//!") {
@@ -211,7 +211,7 @@ fn every_source_file_opens_with_what_it_owns() {
 #[test]
 fn no_work_is_left_for_later() {
     let mut hits = Vec::new();
-    for dir in ["protocol", "store", "node", "cli"] {
+    for dir in ["protocol", "store", "control", "node", "cli"] {
         hits.extend(lines_with(
             &sources(dir),
             &[

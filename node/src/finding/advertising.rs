@@ -23,9 +23,9 @@ use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
 use super::{Shared, discovery, key_of};
-use crate::control::{ControlEvent, Protocol};
 use crate::data::Endpoint;
 use crate::node::unix_now_s;
+use shoal_control::{ControlEvent, Protocol};
 
 /// Other keys of one new snapshot that are announced before the next sweep.
 const OTHERS_MAX: usize = 16_384;
@@ -201,7 +201,7 @@ async fn ask(reads: &mpsc::Sender<Read>, read: Read) {
 }
 
 async fn send(
-    handle: &crate::control::ControlHandle,
+    handle: &shoal_control::ControlHandle,
     peer: PeerKey,
     batch: &AdvertBatch,
 ) -> Option<AdvertAck> {

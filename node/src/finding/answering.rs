@@ -15,9 +15,9 @@ use shoal_store::providers::ProviderStore;
 use tokio::task::spawn_blocking;
 
 use super::{discovery, key_of};
-use crate::control::{Membership, PeerId, Protocol, Refusal, Requests};
 use crate::node::unix_now_s;
 use crate::team::{Exchange, TeamBook};
+use shoal_control::{Membership, PeerId, Protocol, Refusal, Requests};
 
 /// Says who is a member.
 pub(super) struct Members(pub(super) TeamBook);

@@ -12,8 +12,8 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::task::spawn_blocking;
 
 use super::{Shared, key_of};
-use crate::control::{ControlEvent, Multiaddr, PeerId, Protocol};
 use crate::team::Exchange;
+use shoal_control::{ControlEvent, Multiaddr, PeerId, Protocol};
 
 /// Questions and answers in one exchange; a team of the greatest size takes fewer.
 const ROUNDS_MAX: usize = 64;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::control::PeerContact;
+use shoal_control::PeerContact;
 
 /// Where it lies in a home.
 const FILE: &str = "run/members.json";

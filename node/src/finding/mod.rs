@@ -25,8 +25,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use crate::control::{ControlHandle, ControlPeer, PeerId};
 use crate::team::TeamBook;
+use shoal_control::{ControlHandle, ControlPeer, PeerId};
 
 pub(crate) use searching::Sighting;
 pub(crate) use starting::remember_minter;

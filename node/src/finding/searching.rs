@@ -17,8 +17,8 @@ use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
 use super::{Finding, discovery, key_of};
-use crate::control::Protocol;
 use crate::node::unix_now_s;
+use shoal_control::Protocol;
 
 /// Somebody who is said to have something.
 #[derive(Debug, Clone)]
@@ -115,7 +115,7 @@ impl Finding {
 }
 
 async fn ask_peer(
-    handle: &crate::control::ControlHandle,
+    handle: &shoal_control::ControlHandle,
     peer: PeerKey,
     keys: Vec<AdvertKey>,
 ) -> Option<Found> {

@@ -19,8 +19,8 @@ use super::advertising::Advertising;
 use super::answering::{Answers, Members};
 use super::{ADDED_MAX, Finding, Shared, contact, keeping, tidy};
 use crate::api::{ApiError, ErrorKind};
-use crate::control::{ControlConfig, ControlPlane, Multiaddr, PeerContact, StartError};
 use crate::node::{Node, blocking};
+use shoal_control::{ControlConfig, ControlPlane, Multiaddr, PeerContact, StartError};
 
 /// How often the members that are known are remembered.
 const REMEMBER_EVERY: Duration = Duration::from_secs(60);

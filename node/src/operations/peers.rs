@@ -1,9 +1,9 @@
 //! `peers`: who was met, and how members are reached.
 
 use crate::api::{ApiError, PeerInfo};
-use crate::control::Way;
 use crate::node::{Node, unix_now_s};
 use crate::plane::unknown;
+use shoal_control::Way;
 
 impl Node {
     /// Peers the node has met, connected ones first.
