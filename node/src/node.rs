@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use futures::future::BoxFuture;
 use shoal_protocol::id::SnapshotId;
 use shoal_protocol::peer::PeerKey;
 use shoal_store::disk::real::RealDisk;
@@ -102,7 +103,14 @@ impl std::fmt::Debug for Inner {
 impl Node {
     /// Opens the node of the home at `home`, which is made if it is not there. `Busy` if
     /// another process holds its store.
-    pub async fn open(home: &Path, options: NodeOptions) -> Result<Self, ApiError> {
+    ///
+    /// The future is boxed here so that the code of a node is generated in this crate and not
+    /// again in every program that opens one.
+    pub fn open(home: &Path, options: NodeOptions) -> BoxFuture<'_, Result<Self, ApiError>> {
+        Box::pin(Self::open_home(home, options))
+    }
+
+    async fn open_home(home: &Path, options: NodeOptions) -> Result<Self, ApiError> {
         let home = std::path::absolute(home).map_err(|error| ApiError::io(home, &error))?;
         let store_options = StoreOptions {
             index_cache_bytes: usize::try_from(options.config.index_cache.bytes())
@@ -185,7 +193,11 @@ impl Node {
 
     /// Ends all operations as interrupted, and closes the store so that it opens fast and
     /// unsuspected. Everything that was acknowledged is kept in any case.
-    pub async fn shut_down(&self) -> Result<(), ApiError> {
+    pub fn shut_down(&self) -> BoxFuture<'_, Result<(), ApiError>> {
+        Box::pin(self.close())
+    }
+
+    async fn close(&self) -> Result<(), ApiError> {
         self.finish_operations().await;
         if let Some(finding) = self.0.finding.lock().await.take() {
             finding.close().await;
