@@ -17,8 +17,10 @@ use shoal_store::Store;
 
 use crate::api::{ApiError, ErrorKind, PeerInfo};
 use crate::config::Config;
+use crate::data::quic::QuicOptions;
 use crate::data::{
-    Access, Endpoint, FetchEvent, Limits, Listener, ListenerConfig, Swarm, SwarmOptions,
+    Access, Detour, Endpoint, EndpointOptions, FetchEvent, Limits, Listener, ListenerConfig, Swarm,
+    SwarmOptions,
 };
 use crate::identity::Identity;
 use crate::shares::Shares;
@@ -87,8 +89,16 @@ impl Plane {
             peer_up: config.peer_up_max.bytes(),
             peer_down: config.peer_down_max.bytes(),
         };
-        let endpoint =
-            Endpoint::of_node(identity.clone(), store.clone(), agent, limits, team.clone())?;
+        let options = EndpointOptions {
+            limits,
+            ways: config.ways(),
+            quic: QuicOptions {
+                window_bytes: config.quic_window.bytes(),
+                ..QuicOptions::default()
+            },
+        };
+        let (identity, team) = (identity.clone(), team.clone());
+        let endpoint = Endpoint::of_node(identity, store.clone(), agent, options, team)?;
         Ok(Self {
             home: home.to_owned(),
             config: config.clone(),
@@ -212,6 +222,13 @@ impl Plane {
             events(&event);
         });
         Ok(Dialled { swarm, met })
+    }
+
+    /// Serves a member over a stream of the control plane, if this node serves at all.
+    pub(crate) async fn attend(&self, stream: Detour) {
+        if let Some(listener) = &*self.listener.lock().await {
+            listener.attend(stream);
+        }
     }
 
     /// Tells peers that more of a snapshot is offered than before.

@@ -82,14 +82,26 @@ fn render(peers: &[PeerInfo], now_unix_s: u64) -> String {
             Some(name) => format!("{} ({})", format::name(name), peer.peer),
             None => peer.peer.to_string(),
         };
-        let seen = match (&peer.way, peer.rtt_us) {
-            (Some(way), Some(rtt)) => format!("{seen}, {way}, {:.1} ms", rtt as f64 / 1000.0),
-            (Some(way), None) => format!("{seen}, {way}"),
-            (None, _) => seen,
+        let seen = match (&peer.link, &peer.way) {
+            (Some(link), _) => reached(seen, &link.way, link.rtt_us, link.why.as_deref()),
+            (None, Some(way)) => reached(seen, way, peer.rtt_us, None),
+            (None, None) => seen,
         };
         table.row([who, address, seen, record]);
     }
     table.render(0)
+}
+
+/// How a peer is reached, and why so.
+fn reached(mut seen: String, way: &str, rtt_us: Option<u64>, why: Option<&str>) -> String {
+    seen.push_str(&format!(", {way}"));
+    if let Some(rtt) = rtt_us {
+        seen.push_str(&format!(", {:.1} ms", rtt as f64 / 1000.0));
+    }
+    if let Some(why) = why {
+        seen.push_str(&format!(" ({})", format::name(why)));
+    }
+    seen
 }
 
 #[cfg(test)]
@@ -109,6 +121,7 @@ mod tests {
             chunks_wrong: 2,
             seen_unix_s: 100,
             member: Some("gpu-17".to_owned()),
+            link: None,
             way: Some("quic".to_owned()),
             rtt_us: Some(1_234),
         };

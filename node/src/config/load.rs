@@ -220,6 +220,20 @@ pub(super) fn some_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Sp
     Ok(span)
 }
 
+/// Ways that there are, one at least.
+pub(super) fn ways<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let ways: Vec<String> = list(deserializer)?;
+    let known = ["tcp", "quic", "stream"];
+    if let Some(unknown) = ways.iter().find(|way| !known.contains(&way.as_str())) {
+        let message = format!("`{unknown}` is no way to carry bytes; there are tcp, quic, stream");
+        return Err(D::Error::custom(message));
+    }
+    match ways.is_empty() {
+        true => Err(D::Error::custom("one of tcp, quic and stream is needed")),
+        false => Ok(ways),
+    }
+}
+
 /// A size from which packs are worth their files.
 pub(super) fn pack_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ByteSize, D::Error> {
     let size = ByteSize::deserialize(deserializer)?;

@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::api::{ApiError, ErrorKind};
+use crate::data::Ways;
 pub use load::{Loaded, Origin, Setting};
 pub use units::{ByteSize, Span};
 
@@ -101,9 +102,31 @@ config! {
     /// The most bytes a second that are received over one connection; 0 for no limit.
     peer_down_max: ByteSize = ByteSize::mib(0);
 
+    /// What may carry bytes: `tcp`, `quic` (the same port, UDP), and `stream`, which goes over
+    /// the control plane to members whom neither reaches. Which of them does is chosen for each
+    /// peer; `shoal peers` says why.
+    #[serde(deserialize_with = "load::ways")]
+    ways: Vec<String> = vec!["tcp".to_owned(), "quic".to_owned(), "stream".to_owned()];
+
+    /// The most that is under way on one QUIC connection, which may take as much memory at each
+    /// end; what the path does not hold is not used. 16 MiB carry 1.6 Gbit/s over 80 ms.
+    quic_window: ByteSize = ByteSize::mib(16);
+
     /// What is logged to stderr: a level (`warn`), or targets with levels
     /// (`shoal_node=debug`). Tickets and secrets never are.
     log: String = "warn".to_owned();
+}
+
+impl Config {
+    /// What may carry links.
+    pub(crate) fn ways(&self) -> Ways {
+        let has = |way: &str| self.ways.iter().any(|listed| listed == way);
+        Ways {
+            tcp: has("tcp"),
+            quic: has("quic"),
+            stream: has("stream"),
+        }
+    }
 }
 
 /// The home to use when neither `--home` nor `SHOAL_HOME` says: `$XDG_DATA_HOME/shoal`, else

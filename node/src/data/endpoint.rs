@@ -1,16 +1,20 @@
 //! What every connection of a node needs: its key, its certificate, its store, and who else is
 //! there.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use shoal_protocol::access::Address;
 use shoal_protocol::peer::PeerKey;
 use shoal_store::Store;
 
 use super::crowd::Crowd;
+use super::detour::{Detour, Detours};
 use super::pace::Paces;
+use super::quic::{QuicOptions, QuicSocket};
 use super::tls::{TlsIdentity, TlsSetupError};
 use super::traffic::Traffic;
+use super::way::Ways;
 use crate::identity::Identity;
 use crate::team::TeamBook;
 
@@ -26,7 +30,10 @@ struct Inner {
     store: Store,
     agent: String,
     traffic: Arc<Traffic>,
-    limits: Limits,
+    options: EndpointOptions,
+    /// Where QUIC is dialled from, once it was.
+    quic: Mutex<Option<Arc<QuicSocket>>>,
+    detours: RwLock<Option<Arc<dyn Detours>>>,
     crowd: Crowd,
     team: TeamBook,
     listening: RwLock<Vec<Address>>,
@@ -46,23 +53,45 @@ pub struct Limits {
     pub peer_down: u64,
 }
 
+/// What can be chosen about an endpoint.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct EndpointOptions {
+    /// How many bytes may go.
+    pub limits: Limits,
+    /// What may carry links.
+    pub ways: Ways,
+    /// How QUIC does.
+    pub quic: QuicOptions,
+}
+
 impl Endpoint {
     /// The endpoint of the node with this identity and store, without limits; `agent` is the
     /// software and its version, as others may show it.
     pub fn new(identity: Identity, store: Store, agent: &str) -> Result<Self, TlsSetupError> {
-        let team = TeamBook::none(&identity);
-        Self::of_node(identity, store, agent, Limits::default(), team)
+        Self::with_options(identity, store, agent, EndpointOptions::default())
     }
 
-    /// The same, with limits, and for members of a team.
+    /// The same, with options.
+    pub fn with_options(
+        identity: Identity,
+        store: Store,
+        agent: &str,
+        options: EndpointOptions,
+    ) -> Result<Self, TlsSetupError> {
+        let team = TeamBook::none(&identity);
+        Self::of_node(identity, store, agent, options, team)
+    }
+
+    /// The same, for members of a team.
     pub(crate) fn of_node(
         identity: Identity,
         store: Store,
         agent: &str,
-        limits: Limits,
+        options: EndpointOptions,
         team: TeamBook,
     ) -> Result<Self, TlsSetupError> {
         let tls = TlsIdentity::new(&identity)?;
+        let limits = options.limits;
         Ok(Self {
             inner: Arc::new(Inner {
                 identity,
@@ -70,7 +99,9 @@ impl Endpoint {
                 store,
                 agent: agent.to_owned(),
                 traffic: Traffic::limited(Paces::of(limits.up, limits.down)),
-                limits,
+                options,
+                quic: Mutex::default(),
+                detours: RwLock::default(),
                 crowd: Crowd::default(),
                 team,
                 listening: RwLock::default(),
@@ -102,12 +133,59 @@ impl Endpoint {
     pub(super) fn connection(&self, whole: &Arc<Traffic>) -> Arc<Traffic> {
         let Limits {
             peer_up, peer_down, ..
-        } = self.inner.limits;
+        } = self.inner.options.limits;
         whole.limited_part(Paces::of(peer_up, peer_down))
     }
 
     pub(super) fn tls(&self) -> &TlsIdentity {
         &self.inner.tls
+    }
+
+    /// What may carry links.
+    pub fn ways(&self) -> Ways {
+        self.inner.options.ways
+    }
+
+    pub(super) fn quic_options(&self) -> QuicOptions {
+        self.inner.options.quic
+    }
+
+    /// The socket that QUIC is dialled from. Must be called in a tokio runtime.
+    pub(super) fn quic(&self) -> io::Result<Arc<QuicSocket>> {
+        let mut quic = self
+            .inner
+            .quic
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(socket) = &*quic {
+            return Ok(Arc::clone(socket));
+        }
+        let socket = QuicSocket::dialling(self.tls(), self.quic_options())?;
+        Ok(Arc::clone(quic.insert(Arc::new(socket))))
+    }
+
+    /// Has streams opened by `detours` where nothing else gets through; by nobody, if nothing.
+    pub fn set_detours(&self, detours: Option<Arc<dyn Detours>>) {
+        let place = &self.inner.detours;
+        *place.write().unwrap_or_else(PoisonError::into_inner) = detours;
+    }
+
+    pub(super) fn detours(&self) -> Option<Arc<dyn Detours>> {
+        let detours = &self.inner.detours;
+        let detours = detours.read().unwrap_or_else(PoisonError::into_inner);
+        detours.clone().filter(|_| self.ways().stream)
+    }
+
+    /// Whether a stream of the control plane may lead to `peer`.
+    pub(super) fn has_detour(&self, peer: &PeerKey) -> bool {
+        self.detours().is_some_and(|detours| detours.leads_to(peer))
+    }
+
+    pub(super) async fn open_detour(&self, peer: PeerKey) -> io::Result<Detour> {
+        match self.detours() {
+            Some(detours) => detours.open(peer).await,
+            None => Err(io::Error::other("there is no control plane")),
+        }
     }
 
     /// Notes where others find this node, so that those whom it dials can tell them.

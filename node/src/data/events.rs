@@ -9,6 +9,8 @@ use shoal_protocol::peer::PeerKey;
 use shoal_store::StoreError;
 use shoal_store::receive::ReceiveError;
 
+use super::way::Path;
+
 /// Something that whoever watches a fetch may show. Bytes are not told: read
 /// [`Receive::progress`](shoal_store::receive::Receive::progress) and
 /// [`Swarm::traffic`](super::Swarm::traffic) as often as a display needs them.
@@ -27,8 +29,12 @@ pub enum FetchEvent {
     Connected {
         /// Who.
         peer: PeerKey,
-        /// Where.
-        address: Address,
+        /// Where; nothing for a stream of the control plane.
+        address: Option<Address>,
+        /// What carries the link, and why that.
+        path: Path,
+        /// How long it took to be let in.
+        round_trip: Duration,
     },
     /// A source cannot be reached, or went away; it is tried again.
     Lost {

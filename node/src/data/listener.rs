@@ -14,18 +14,19 @@ use shoal_protocol::id::SnapshotId;
 use shoal_protocol::peer::PeerKey;
 use shoal_protocol::wire::ByeReason;
 use shoal_protocol::wire::limits::ADMISSION_MS_MAX;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::arrival::{Arrival, From, Sockets};
 use super::link::{Link, LinkError};
 use super::outbox::Outbox;
+use super::quic::QuicSocket;
 use super::serve::Server;
 use super::strangers::{Place, Strangers};
-use super::tls_stream::TlsStream;
-use super::traffic::Counted;
 use super::visitor::{House, Visitor};
-use super::{Admission, Endpoint, greeting};
+use super::way::Way;
+use super::{Admission, Detour, Endpoint, greeting};
 
 /// How long connections may take to end when the listener stops.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -66,8 +67,10 @@ impl Default for ListenerConfig {
 pub struct ConnectedPeer {
     /// Who.
     pub peer: PeerKey,
-    /// From where.
-    pub address: SocketAddr,
+    /// From where; nothing for a stream of the control plane.
+    pub address: Option<SocketAddr>,
+    /// What carries the link.
+    pub way: Way,
     /// What it calls its software.
     pub agent: String,
     /// Since when.
@@ -126,14 +129,19 @@ impl Listener {
             tasks: TaskTracker::new(),
         });
         let mut addresses = Vec::new();
-        let mut sockets = Vec::new();
+        let mut opened = Vec::new();
         for address in config.addresses {
-            let socket = TcpListener::bind(address).await?;
-            addresses.push(socket.local_addr()?);
-            sockets.push(socket);
+            let sockets = Sockets::open(address, &desk.house.endpoint).await?;
+            addresses.push(sockets.address);
+            opened.push(sockets);
         }
-        for socket in sockets {
-            desk.tasks.spawn(accept(socket, Arc::clone(&desk)));
+        for sockets in opened {
+            if let Some(socket) = sockets.tcp {
+                desk.tasks.spawn(accept(socket, Arc::clone(&desk)));
+            }
+            if let Some(socket) = sockets.quic {
+                desk.tasks.spawn(accept_quic(socket, Arc::clone(&desk)));
+            }
         }
         Ok(Self {
             addresses,
@@ -146,6 +154,11 @@ impl Listener {
     /// Where it listens, with the ports that were found.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.addresses.clone()
+    }
+
+    /// Serves a member over a stream of the control plane.
+    pub fn attend(&self, stream: Detour) {
+        self.desk.receive(Arrival::Stream(stream));
     }
 
     /// Who is connected and let in.
@@ -184,7 +197,8 @@ impl Listener {
 fn describe(visitor: &Visitor) -> ConnectedPeer {
     ConnectedPeer {
         peer: visitor.peer(),
-        address: visitor.address,
+        address: visitor.from.address,
+        way: visitor.from.way,
         agent: visitor.agent().to_owned(),
         since: visitor.since,
         wire_in: visitor.traffic.received(),
@@ -205,6 +219,13 @@ impl Desk {
         let visitors = self.visitors();
         let admitted = visitors.by_number.values().filter(|v| v.is_admitted());
         admitted.cloned().collect()
+    }
+
+    /// Begins to serve whoever made a connection, in the place of a stranger.
+    fn receive(self: &Arc<Self>, arrival: Arrival) {
+        let place = self.strangers.enter(arrival.origin());
+        let task = attend(arrival, place, Arc::clone(self));
+        self.tasks.spawn(task);
     }
 
     /// Takes up a visitor who is about to be let in, if there is room.
@@ -249,11 +270,7 @@ async fn accept(socket: TcpListener, desk: Arc<Desk>) {
             () = desk.stopping.cancelled() => return,
         };
         match accepted {
-            Ok((stream, address)) => {
-                let place = desk.strangers.enter(address.ip().to_canonical());
-                let task = attend(stream, address, place, Arc::clone(&desk));
-                desk.tasks.spawn(task);
-            }
+            Ok((stream, address)) => desk.receive(Arrival::Tcp(stream, address)),
             Err(error) => {
                 tracing::warn!(%error, "cannot accept connections");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -262,8 +279,31 @@ async fn accept(socket: TcpListener, desk: Arc<Desk>) {
     }
 }
 
+/// Packets may come from elsewhere than they say. While few are waiting, that harms nobody;
+/// then a place is only for who proves it.
+async fn accept_quic(socket: QuicSocket, desk: Arc<Desk>) {
+    let stopping = desk.stopping.clone();
+    let accepting = async {
+        while let Some(knock) = socket.next().await {
+            if !knock.is_proven() && desk.strangers.are_many() {
+                knock.ask_for_proof();
+            } else {
+                desk.receive(Arrival::Quic(knock));
+            }
+        }
+    };
+    tokio::select! {
+        () = accepting => return,
+        () = stopping.cancelled() => {}
+    }
+    // Connections say goodbye meanwhile, and need the socket for it.
+    stopped(stopping).await;
+    socket.close().await;
+}
+
 /// The life of one connection: a stranger for a few seconds, then a peer or nobody.
-async fn attend(stream: TcpStream, address: SocketAddr, place: Place, desk: Arc<Desk>) {
+async fn attend(arrival: Arrival, place: Place, desk: Arc<Desk>) {
+    let from = arrival.from();
     let stopping = desk.stopping.clone();
     // Dropping the place tells that it is not a stranger any more.
     let place = Arc::new(Mutex::new(Some(place)));
@@ -273,14 +313,14 @@ async fn attend(stream: TcpStream, address: SocketAddr, place: Place, desk: Arc<
         async move { stay_strange(&place, &known).await }
     };
     let visit = async move {
-        match visit(stream, address, desk, &place, &known).await {
-            Ok(()) => tracing::debug!(%address, "connection ended"),
-            Err(error) => tracing::debug!(%address, %error, "connection ended"),
+        match visit(arrival, from, desk, &place, &known).await {
+            Ok(()) => tracing::debug!(%from, "connection ended"),
+            Err(error) => tracing::debug!(%from, %error, "connection ended"),
         }
     };
     tokio::select! {
         () = visit => {}
-        () = too_strange => tracing::debug!(%address, "no valid grant in time"),
+        () = too_strange => tracing::debug!(%from, "no valid grant in time"),
         () = stopped(stopping) => {}
     }
 }
@@ -311,28 +351,25 @@ async fn stopped(stopping: CancellationToken) {
 }
 
 async fn visit(
-    stream: TcpStream,
-    address: SocketAddr,
+    arrival: Arrival,
+    from: From,
     desk: Arc<Desk>,
     place: &Mutex<Option<Place>>,
     known: &CancellationToken,
 ) -> Result<(), LinkError> {
-    stream.set_nodelay(true)?;
     let endpoint = &desk.house.endpoint;
     let traffic = endpoint.connection(endpoint.traffic());
-    let counted = Counted::new(stream, Arc::clone(&traffic));
-    let stream = TlsStream::accept(counted, endpoint.tls().server()).await?;
     let Link {
         peer,
         mut reader,
         mut writer,
-    } = Link::new(stream.peer(), stream);
+    } = arrival.open(endpoint, &traffic).await?;
     let nonce = greeting::nonce();
     greeting::say_hello(&mut writer, nonce, endpoint.agent(), List::empty()).await?;
     let closing = CancellationToken::new();
     let (outbox, writing) = Outbox::new(writer, closing.clone());
     let house = Arc::clone(&desk.house);
-    let visitor = Visitor::new(house, peer, address, traffic, nonce, outbox, closing);
+    let visitor = Visitor::new(house, peer, from, traffic, nonce, outbox, closing);
     let mut registration = None;
     let let_in = || {
         registration = desk.register(&visitor);

@@ -186,6 +186,7 @@ impl Listening {
         }
         if pages.last {
             open.remove(&pages.request);
+            self.session.request_ended.notify_one();
         }
         Ok(())
     }
@@ -216,6 +217,7 @@ impl Listening {
             // Nobody may be waiting any more.
             let _ = replies.send((self.session.peer, tag, reply));
         }
+        self.session.request_ended.notify_one();
     }
 }
 

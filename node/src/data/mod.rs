@@ -1,17 +1,19 @@
 //! The data plane: bulk bytes between two nodes that proved who they are.
 //!
-//! Owns: TLS by PeerId ([`tls`]), framed connections ([`link`]), the door for others
+//! Owns: TLS by PeerId ([`tls`]) over TCP and [`quic`], framed connections ([`link`]), the door for others
 //! ([`listener`], [`admission`]) and the way out ([`swarm`]: pages, whole fetches, reading
 //! from an offset). Refuses: finding peers, who is given a grant, and what happens with a
 //! snapshot once it is whole.
 
 pub mod admission;
 mod answer;
+mod arrival;
 mod bases;
 mod buffers;
 mod checkpoints;
 mod coding;
 mod crowd;
+pub mod detour;
 pub(crate) mod dial;
 mod disk_writers;
 pub mod endpoint;
@@ -23,12 +25,15 @@ mod hub;
 pub mod link;
 pub mod listener;
 mod listening;
+mod near;
 mod open_requests;
 mod outbox;
 pub mod pace;
 mod page_set;
 mod pages;
 mod plan;
+pub mod quic;
+pub mod quic_stream;
 mod remote;
 mod rights;
 mod serve;
@@ -39,11 +44,16 @@ pub mod tls;
 mod tls_machine;
 pub mod tls_stream;
 pub mod traffic;
+mod upgrade;
 mod visitor;
+pub mod way;
+mod windows;
 
 pub use admission::{Admission, Allowed};
-pub use endpoint::{Endpoint, Limits};
+pub use detour::{Detour, Detours};
+pub use endpoint::{Endpoint, EndpointOptions, Limits};
 pub use events::{FetchError, FetchEvent};
 pub use listener::{ConnectedPeer, Listener, ListenerConfig};
 pub use swarm::{Access, Expecting, FetchOutcome, Swarm, SwarmOptions};
 pub use traffic::Traffic;
+pub use way::{Path, Way, Ways, Why};

@@ -26,7 +26,7 @@ use shoal_protocol::wire::{
     Neighbour, Outcome, PageRequest, Present, Refused, RefusedReason, RequestId, RunData,
     RunRequest,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -38,6 +38,7 @@ use super::listening::Listening;
 use super::outbox::Outbox;
 use super::swarm::Access;
 use super::traffic::Traffic;
+use super::way::Path;
 use super::{Endpoint, entering, greeting};
 
 /// How long a source may take to let us in.
@@ -113,7 +114,9 @@ pub(crate) enum Told {
 /// An open session, shared by all who ask through it.
 pub(crate) struct Session {
     pub(crate) peer: PeerKey,
-    pub(crate) address: Address,
+    /// Where; nothing for a stream of the control plane.
+    pub(crate) address: Option<Address>,
+    pub(crate) path: Path,
     pub(crate) distance: Distance,
     pub(crate) snapshot: Snapshot,
     /// How long the source took to let us in: about a round trip.
@@ -124,6 +127,7 @@ pub(crate) struct Session {
     pub(super) outbox: Outbox,
     next: AtomicU64,
     open: Mutex<HashMap<RequestId, Open>>,
+    pub(super) request_ended: Notify,
     features: Features,
     /// What the source wants signed when a grant is presented.
     nonce: Nonce,
@@ -170,6 +174,7 @@ impl Session {
             link,
             address,
             distance,
+            path,
         } = dialled;
         let Link {
             peer,
@@ -206,7 +211,8 @@ impl Session {
             let why = "it admits us to something else than it granted".to_owned();
             return Err(SessionError::Misbehaved(why));
         }
-        tracing::debug!(%peer, %address, took = ?began.elapsed(), "let in");
+        let way = path.way;
+        tracing::debug!(%peer, ?address, %way, why = %path.why, took = ?began.elapsed(), "let in");
         let closing = CancellationToken::new();
         let (outbox, writing) = Outbox::new(writer, closing.clone());
         let snapshot = admitted.snapshot;
@@ -217,6 +223,7 @@ impl Session {
         let session = Arc::new(Self {
             peer,
             address,
+            path,
             distance,
             snapshot,
             round_trip,
@@ -226,6 +233,7 @@ impl Session {
             outbox,
             next: AtomicU64::new(1),
             open: Mutex::default(),
+            request_ended: Notify::new(),
             features: hello.features.common(greeting::FEATURES),
             nonce: hello.nonce,
             also: Mutex::default(),
@@ -410,6 +418,16 @@ impl Session {
         dropped.get_or_insert_with(|| why.to_owned());
         drop(dropped);
         self.leave(reason, why);
+    }
+
+    /// Waits until no request is open, or the session is over.
+    pub(crate) async fn drained(&self) {
+        while !self.requests().is_empty() && !self.closing.is_cancelled() {
+            tokio::select! {
+                () = self.request_ended.notified() => {}
+                () = self.closing.cancelled() => {}
+            }
+        }
     }
 
     /// Ends the session.

@@ -7,7 +7,17 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use shoal_protocol::peer::PeerKey;
 use tokio_util::sync::CancellationToken;
+
+/// Where a connection comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// An address.
+    Address(IpAddr),
+    /// A member, over the control plane.
+    Member(PeerKey),
+}
 
 /// The table. Clones are the same one.
 #[derive(Clone)]
@@ -21,7 +31,7 @@ pub(crate) struct Strangers {
 struct Table {
     next: u64,
     /// By age.
-    waiting: BTreeMap<u64, (IpAddr, CancellationToken)>,
+    waiting: BTreeMap<u64, (Origin, CancellationToken)>,
 }
 
 /// A place in the table, given up when it is dropped.
@@ -43,7 +53,7 @@ impl Strangers {
 
     /// A place for one more connection from `address`; the oldest has to go for it if there
     /// are too many.
-    pub(crate) fn enter(&self, address: IpAddr) -> Place {
+    pub(crate) fn enter(&self, address: Origin) -> Place {
         let evicted = CancellationToken::new();
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         let of_address = |table: &Table| {
@@ -70,6 +80,13 @@ impl Strangers {
             evicted,
             strangers: self.clone(),
         }
+    }
+
+    /// Whether so many are waiting that those who may not be where they say are to prove it
+    /// before they get a place.
+    pub(crate) fn are_many(&self) -> bool {
+        let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        table.waiting.len() >= self.all_max.min(self.address_max) / 4
     }
 
     #[cfg(test)]
@@ -110,8 +127,8 @@ mod tests {
     use super::*;
     use std::net::Ipv4Addr;
 
-    fn ip(last: u8) -> IpAddr {
-        Ipv4Addr::new(10, 0, 0, last).into()
+    fn ip(last: u8) -> Origin {
+        Origin::Address(Ipv4Addr::new(10, 0, 0, last).into())
     }
 
     #[test]

@@ -25,12 +25,12 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::dial::dial;
+use super::dial::{Dialled, dial};
 use super::hub::{GivenUp, Hub};
 use super::link::LinkError;
 use super::listening::Listening;
 use super::session::{Session, SessionError, Told};
-use super::{Endpoint, FetchError, FetchEvent, Traffic, fetch, pages, remote};
+use super::{Endpoint, FetchError, FetchEvent, Traffic, fetch, pages, remote, upgrade};
 use crate::identity::Identity;
 
 /// How long to wait before a source is tried again; doubles up to the second.
@@ -241,8 +241,8 @@ impl Swarm {
 pub struct Offering {
     /// Who.
     pub peer: PeerKey,
-    /// Where it was reached.
-    pub address: Address,
+    /// Where it was reached; nothing for a stream of the control plane.
+    pub address: Option<Address>,
     /// Bytes of the snapshot that it offers.
     pub offered: u64,
     /// Bytes that the snapshot has.
@@ -265,7 +265,8 @@ fn meet(hub: &Arc<Hub>, neighbours: Vec<Neighbour>) {
         // A name would have to be asked for, wherever a source wants it to be.
         let addresses = neighbour.addresses.into_vec().into_iter();
         let addresses: Vec<_> = addresses.filter(|a| a.ip().is_some()).collect();
-        let mut is_welcome = peer != hub.endpoint.peer_key() && !addresses.is_empty();
+        let is_reachable = !addresses.is_empty() || hub.endpoint.has_detour(&peer);
+        let mut is_welcome = peer != hub.endpoint.peer_key() && is_reachable;
         hub.change(|table| {
             let is_room = table.known.len() < KNOWN_MAX || table.known.contains_key(&peer);
             is_welcome &= table.trying < NEIGHBOURS_MAX && is_room;
@@ -358,31 +359,68 @@ async fn connect(hub: &Arc<Hub>, source: &Source, named: bool, was_in: &mut bool
         named,
     });
     let entered = tokio::select! {
-        entered = enter(hub, source) => entered,
+        entered = dial_in(hub, source) => entered,
         () = hub.leaving.cancelled() => return SessionError::Lost("not wanted".to_owned()),
     };
-    let (session, listening, writing) = match entered {
+    let mut entered = match entered {
         Ok(entered) => entered,
         Err(error) => return error,
     };
     *was_in = true;
-    let address = session.address.clone();
-    hub.tell(FetchEvent::Connected { peer, address });
+    loop {
+        let (session, listening, writing) = entered;
+        take_up(hub, &session);
+        let mut running = Box::pin(run(
+            Arc::clone(hub),
+            Arc::clone(&session),
+            listening,
+            writing,
+        ));
+        entered = tokio::select! {
+            ended = &mut running => return ended,
+            better = upgrade::better(hub, source, &session) => better,
+        };
+        let (way, why) = (&entered.0.path.way, &entered.0.path.why);
+        tracing::debug!(%peer, %way, %why, "there is a better way");
+        tokio::spawn(upgrade::retire(Arc::clone(hub), session, running));
+    }
+}
+
+/// Has a session asked for what is wanted, in the place of one with the same source.
+fn take_up(hub: &Hub, session: &Arc<Session>) {
+    hub.tell(FetchEvent::Connected {
+        peer: session.peer,
+        address: session.address.clone(),
+        path: session.path.clone(),
+        round_trip: session.round_trip,
+    });
     hub.change(|table| {
         for access in &table.also {
             session.present(hub.endpoint.peer_key(), access);
         }
-        table.sessions.insert(peer, Arc::clone(&session));
+        table.sessions.insert(session.peer, Arc::clone(session));
     });
+}
+
+/// Keeps a session going until it ends; says why it did.
+async fn run(
+    hub: Arc<Hub>,
+    session: Arc<Session>,
+    listening: Listening,
+    writing: BoxFuture<'static, Result<(), LinkError>>,
+) -> SessionError {
     let say_goodbye = async {
         hub.leaving.cancelled().await;
         session.leave(ByeReason::Done, "");
     };
-    let ((ended, _), _) = tokio::join!(
+    let ((ended, _), ()) = tokio::join!(
         async {
             let ended = tokio::join!(listening.run(), writing);
             hub.change(|table| {
-                table.sessions.remove(&peer);
+                let current = table.sessions.get(&session.peer);
+                if current.is_some_and(|current| Arc::ptr_eq(current, &session)) {
+                    table.sessions.remove(&session.peer);
+                }
             });
             ended
         },
@@ -396,21 +434,27 @@ async fn connect(hub: &Arc<Hub>, source: &Source, named: bool, was_in: &mut bool
     ended
 }
 
-async fn enter(
-    hub: &Arc<Hub>,
-    source: &Source,
-) -> Result<
-    (
-        Arc<Session>,
-        Listening,
-        BoxFuture<'static, Result<(), LinkError>>,
-    ),
-    SessionError,
-> {
+/// A session that was let in, and the two futures that keep it going.
+pub(super) type Entered = (
+    Arc<Session>,
+    Listening,
+    BoxFuture<'static, Result<(), LinkError>>,
+);
+
+async fn dial_in(hub: &Arc<Hub>, source: &Source) -> Result<Entered, SessionError> {
     let traffic = hub.endpoint.connection(&hub.traffic);
     let dialled = dial(&hub.endpoint, source.peer, &source.addresses, &traffic)
         .await
         .map_err(|error| SessionError::Lost(error.to_string()))?;
+    enter(hub, dialled, traffic).await
+}
+
+/// Has the other end let us in.
+pub(super) async fn enter(
+    hub: &Arc<Hub>,
+    dialled: Dialled,
+    traffic: Arc<Traffic>,
+) -> Result<Entered, SessionError> {
     let told = Arc::downgrade(hub);
     Session::open(
         &hub.endpoint,

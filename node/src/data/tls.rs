@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use libp2p_identity::PeerId;
 use libp2p_tls::certificate;
+use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, ring};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -95,6 +96,16 @@ impl TlsIdentity {
         client.enable_early_data = false;
         client.enable_sni = false;
         Ok(Arc::new(client))
+    }
+
+    /// The same for QUIC, which carries this handshake in packets of its own.
+    pub(super) fn quic_server(&self) -> Result<QuicServerConfig, TlsSetupError> {
+        QuicServerConfig::try_from(self.server()).map_err(|e| TlsSetupError(e.to_string()))
+    }
+
+    /// The same for QUIC.
+    pub(super) fn quic_client(&self, peer: PeerKey) -> Result<QuicClientConfig, TlsSetupError> {
+        QuicClientConfig::try_from(self.client(peer)?).map_err(|e| TlsSetupError(e.to_string()))
     }
 }
 

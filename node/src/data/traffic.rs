@@ -1,7 +1,7 @@
 //! How many bytes went through sockets, and how many may.
 //!
 //! Owns: the counters, kept at the socket, so that TLS' overhead counts too; waiting where
-//! there is a limit, which holds the other end back by TCP's own means. Refuses: to measure
+//! there is a limit, which holds the other end back by the transport's own means. Refuses: to measure
 //! rates; whoever shows one reads the counters twice.
 
 use std::io;
@@ -82,9 +82,6 @@ impl Traffic {
     /// Counts received bytes.
     pub fn add_received(&self, bytes: u64) {
         self.received.fetch_add(bytes, Ordering::Relaxed);
-        if let Some(pace) = &self.paces.down {
-            pace.went(bytes);
-        }
         if let Some(whole) = &self.whole {
             whole.add_received(bytes);
         }
@@ -93,19 +90,28 @@ impl Traffic {
     /// Counts sent bytes.
     pub fn add_sent(&self, bytes: u64) {
         self.sent.fetch_add(bytes, Ordering::Relaxed);
-        if let Some(pace) = &self.paces.up {
-            pace.went(bytes);
-        }
         if let Some(whole) = &self.whole {
             whole.add_sent(bytes);
         }
     }
+
+    /// Has later bytes wait for these.
+    fn charge(&self, pace: fn(&Paces) -> &Option<Pace>, bytes: u64) {
+        if let Some(pace) = pace(&self.paces) {
+            pace.went(bytes);
+        }
+        if let Some(whole) = &self.whole {
+            whole.charge(pace, bytes);
+        }
+    }
 }
 
-/// A socket whose bytes are counted, and wait where there is a limit.
+/// A connection whose bytes are counted, and wait where there is a limit.
 pub struct Counted<T> {
     io: T,
     traffic: Arc<Traffic>,
+    /// Whether the bytes are counted here, or by whoever carries them.
+    counts: bool,
     reading: Turnstile,
     writing: Turnstile,
 }
@@ -136,8 +142,17 @@ impl<T> Counted<T> {
         Self {
             io,
             traffic,
+            counts: true,
             reading: Turnstile::default(),
             writing: Turnstile::default(),
+        }
+    }
+
+    /// Has the bytes of `io` wait where there is a limit; `io` counts what they cost itself.
+    pub(super) fn paced(io: T, traffic: Arc<Traffic>) -> Self {
+        Self {
+            counts: false,
+            ..Self::new(io, traffic)
         }
     }
 }
@@ -161,7 +176,11 @@ impl<T: AsyncRead + Unpin> AsyncRead for Counted<T> {
         } else {
             ready!(Pin::new(&mut this.io).poll_read(cx, into))?;
         }
-        traffic.add_received((into.filled().len() - before) as u64);
+        let read = (into.filled().len() - before) as u64;
+        traffic.charge(|paces| &paces.down, read);
+        if this.counts {
+            traffic.add_received(read);
+        }
         Poll::Ready(Ok(()))
     }
 }
@@ -180,7 +199,10 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Counted<T> {
             false => bytes,
         };
         let sent = ready!(Pin::new(&mut this.io).poll_write(cx, piece))?;
-        traffic.add_sent(sent as u64);
+        traffic.charge(|paces| &paces.up, sent as u64);
+        if this.counts {
+            traffic.add_sent(sent as u64);
+        }
         Poll::Ready(Ok(sent))
     }
 

@@ -4,7 +4,6 @@
 //! ended, by bad manners, by going away. Refuses: answering ([`serve`](super::serve)).
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -31,6 +30,7 @@ use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
 use super::answer::Readers;
+use super::arrival::From;
 use super::crowd::{Member, Place, reachable};
 use super::greeting;
 use super::link::{LinkError, LinkReader};
@@ -63,7 +63,7 @@ pub(crate) struct House {
 pub(crate) struct Visitor {
     house: Arc<House>,
     peer: PeerKey,
-    pub(crate) address: SocketAddr,
+    pub(crate) from: From,
     pub(crate) since: SystemTime,
     pub(crate) traffic: Arc<Traffic>,
     hello: OnceLock<Hello>,
@@ -97,7 +97,7 @@ impl Visitor {
     pub(crate) fn new(
         house: Arc<House>,
         peer: PeerKey,
-        address: SocketAddr,
+        from: From,
         traffic: Arc<Traffic>,
         nonce: Nonce,
         outbox: Outbox,
@@ -106,7 +106,7 @@ impl Visitor {
         Arc::new(Self {
             house,
             peer,
-            address,
+            from,
             since: SystemTime::now(),
             traffic,
             hello: OnceLock::new(),
@@ -419,7 +419,8 @@ impl Visitor {
             snapshot,
             Member {
                 peer: self.peer,
-                addresses: reachable(self.address.ip(), listen),
+                addresses: (self.from.address)
+                    .map_or_else(List::empty, |seen| reachable(seen.ip(), listen)),
                 outbox: (self.has(Features::NEIGHBOURS)).then(|| self.outbox.clone()),
             },
         );

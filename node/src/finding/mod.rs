@@ -11,6 +11,7 @@ mod contact;
 mod keeping;
 mod searching;
 mod starting;
+mod streams;
 
 use std::sync::Arc;
 use std::time::Duration;

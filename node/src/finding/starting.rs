@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use super::advertising::Advertising;
 use super::answering::{Answers, Members};
+use super::streams::{self, Streams};
 use super::{ADDED_MAX, Finding, Shared, contact, keeping, tidy};
 use crate::api::{ApiError, ErrorKind};
 use crate::node::{Node, blocking};
@@ -74,12 +75,19 @@ impl Finding {
         };
         let tasks = TaskTracker::new();
         let (added, to_announce) = mpsc::channel(ADDED_MAX);
+        let detours = Streams {
+            handle: handle.clone(),
+            team: team.clone(),
+        };
+        let endpoint = node.plane().endpoint()?;
+        endpoint.set_detours(Some(Arc::new(detours)));
+        tasks.spawn(streams::serve(node.clone(), handle.clone(), stop.clone()));
         tasks.spawn(contact::run(shared.clone()));
         tasks.spawn(tidy(Arc::clone(&providers), team.clone(), stop.clone()));
         tasks.spawn(remember(node.home().to_owned(), shared.clone()));
         let advertising = Advertising {
             shared,
-            endpoint: node.plane().endpoint()?,
+            endpoint,
             progress: node.home().join("run/sweep.json"),
             budget: u64::from(node.config().advert_keys_max.get()),
             added: to_announce,

@@ -133,7 +133,7 @@ impl Node {
                 let offer = offers.get(&sighting.neighbour.peer);
                 holders.push(self.holder(
                     &sighting,
-                    offer.map(|offer| offer.address.to_string()),
+                    offer.and_then(|offer| Some(offer.address.as_ref()?.to_string())),
                     offer.map(|offer| offer.offered),
                 ));
             }

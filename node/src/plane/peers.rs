@@ -9,7 +9,7 @@ use std::time::UNIX_EPOCH;
 
 use shoal_protocol::peer::PeerKey;
 
-use crate::api::PeerInfo;
+use crate::api::{LinkInfo, PeerInfo};
 use crate::data::{ConnectedPeer, FetchEvent};
 use crate::node::unix_now_s;
 
@@ -36,11 +36,22 @@ impl Met {
     /// Takes note of what the swarm tells.
     pub(super) fn heard(&self, event: &FetchEvent) {
         match event {
-            FetchEvent::Connected { peer, address } => {
+            FetchEvent::Connected {
+                peer,
+                address,
+                path,
+                round_trip,
+            } => {
                 self.set().insert(*peer);
+                let took = path.round_trip.unwrap_or(*round_trip);
                 self.peers.update(*peer, |info| {
                     info.connected = true;
-                    info.address = Some(address.to_string());
+                    info.address = address.as_ref().map(ToString::to_string);
+                    info.link = Some(LinkInfo {
+                        way: path.way.to_string(),
+                        why: Some(path.why.to_string()),
+                        rtt_us: u64::try_from(took.as_micros()).ok(),
+                    });
                 });
             }
             FetchEvent::Lost { peer, .. } | FetchEvent::Dropped { peer, .. } => {
@@ -101,7 +112,7 @@ impl Peers {
     pub(super) fn remember(&self, departed: Vec<ConnectedPeer>) {
         for guest in departed {
             self.update(guest.peer, |info| {
-                info.address = Some(guest.address.to_string());
+                info.address = guest.address.map(|address| address.to_string());
                 info.wire_in += guest.wire_in;
                 info.wire_out += guest.wire_out;
             });
@@ -112,7 +123,7 @@ impl Peers {
     pub(super) fn list(&self, guests: Vec<ConnectedPeer>) -> Vec<PeerInfo> {
         for guest in &guests {
             self.update(guest.peer, |info| {
-                info.address = Some(guest.address.to_string())
+                info.address = guest.address.map(|address| address.to_string());
             });
         }
         let mut peers = self
@@ -125,6 +136,11 @@ impl Peers {
                 .entry(guest.peer)
                 .or_insert_with(|| unknown(guest.peer));
             info.connected = true;
+            info.link.get_or_insert_with(|| LinkInfo {
+                way: guest.way.to_string(),
+                why: None,
+                rtt_us: None,
+            });
             info.wire_in += guest.wire_in;
             info.wire_out += guest.wire_out;
             let since = guest.since.duration_since(UNIX_EPOCH);
@@ -152,6 +168,7 @@ pub(crate) fn unknown(peer: PeerKey) -> PeerInfo {
         chunks_wrong: 0,
         seen_unix_s: 0,
         member: None,
+        link: None,
         way: None,
         rtt_us: None,
     }

@@ -121,9 +121,23 @@ pub struct PeerInfo {
     pub seen_unix_s: u64,
     /// What it is called in the team, if it is a member.
     pub member: Option<String>,
+    /// The link that bytes travel over, or did last.
+    #[serde(default)]
+    pub link: Option<LinkInfo>,
     /// How the control plane reaches it now: `tcp`, `quic` or `relayed`.
     pub way: Option<String>,
     /// How long a question and its answer take there, in microseconds.
+    pub rtt_us: Option<u64>,
+}
+
+/// The link with a peer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkInfo {
+    /// What carries it: `tcp`, `quic`, `stream` or `relayed`.
+    pub way: String,
+    /// Why that, if this node chose.
+    pub why: Option<String>,
+    /// How long a packet there and back took when it was made, in microseconds.
     pub rtt_us: Option<u64>,
 }
 
