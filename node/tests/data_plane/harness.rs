@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use shoal_node::data::{
-    Access, Admission, Allowed, Endpoint, FetchError, FetchEvent, FetchOutcome, Listener,
-    ListenerConfig, Swarm, SwarmOptions, Traffic,
+    Access, Admission, Allowed, Endpoint, EndpointOptions, FetchError, FetchEvent, FetchOutcome,
+    Listener, ListenerConfig, Swarm, SwarmOptions, Traffic,
 };
 use shoal_node::identity::Identity;
 use shoal_protocol::access::{Address, Grant, HolderSecret, Rights, Scope, SignedGrant, Ticket};
@@ -50,12 +50,17 @@ pub(crate) struct Node {
 
 impl Node {
     pub(crate) fn new() -> Self {
+        Self::with_options(EndpointOptions::default())
+    }
+
+    pub(crate) fn with_options(options: EndpointOptions) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let identity = Identity::generate();
         let home = dir.path().join("home");
         std::fs::create_dir(&home).unwrap();
         let store = Store::open(RealDisk::shared(), &home, StoreOptions::default()).unwrap();
-        let endpoint = Endpoint::new(identity.clone(), store.clone(), "test").unwrap();
+        let endpoint = Endpoint::with_options(identity.clone(), store.clone(), "test", options);
+        let endpoint = endpoint.unwrap();
         Self {
             dir,
             identity,

@@ -7,3 +7,4 @@ mod harness;
 mod hostile;
 mod swarm;
 mod transfer;
+mod ways;

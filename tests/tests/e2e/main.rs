@@ -17,3 +17,4 @@ mod sharing;
 mod team;
 mod text;
 mod tickets;
+mod ways;

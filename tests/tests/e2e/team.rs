@@ -34,8 +34,13 @@ fn free_ports() -> u16 {
 
 impl Node {
     fn up(home: Home, port: u16) -> Self {
+        Self::up_with(home, port, "mdns=false")
+    }
+
+    fn up_with(home: Home, port: u16, setting: &str) -> Self {
         let listen = format!("listen=127.0.0.1:{port}");
-        let mut daemon = home.start(&["up", "-c", &listen, "-c", "mdns=false"]);
+        let settings = ["up", "-c", &listen, "-c", "mdns=false", "-c", setting];
+        let mut daemon = home.start(&settings);
         let listens = daemon.stderr_line(|line| line.contains("listens on"));
         assert!(listens.is_some(), "the daemon did not start");
         Self { home, port, daemon }
@@ -188,4 +193,23 @@ fn members_find_each_other_again_after_all_were_restarted() {
     let homes = [stop(alice), stop(bob)];
     let [_alice, bob] = homes.map(|(home, port)| Node::up(home, port));
     bob.assert_gets(&id, "weights", 1_000_000);
+}
+
+#[test]
+fn bytes_of_a_member_that_no_address_leads_to_come_by_a_stream_and_peers_says_why() {
+    let alice = Node::founder("alice");
+    let bob = Node::new();
+    bob.join(&alice.invite(), "bob");
+    bob.meets(1);
+    let id = bob.add("weights", 3_000_000);
+    let Node { home, port, daemon } = bob;
+    daemon.signal_and_wait();
+    // Nobody listens for bytes at its addresses any more.
+    let _bob = Node::up_with(home, port, "ways=stream");
+    alice.assert_gets(&id, "weights", 3_000_000);
+    let peers = alice.ok(&["--json", "peers"]);
+    let peer: serde_json::Value = serde_json::from_str(peers.lines().next().unwrap()).unwrap();
+    assert_eq!(peer["link"]["way"], "stream", "{peer}");
+    let why = peer["link"]["why"].as_str().unwrap();
+    assert!(why.starts_with("nothing gets through directly"), "{why}");
 }
