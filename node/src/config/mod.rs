@@ -82,7 +82,7 @@ config! {
     pack_size: ByteSize = ByteSize::mib(1024);
 
     /// Peers served at once; more are told to come back. Each costs up to 1 MiB while it is
-    /// sent to.
+    /// sent to, over QUIC up to `quic_window`.
     connections_max: NonZeroU32 = SOME;
 
     /// Connections that have not shown a valid ticket yet; one more, and the oldest is

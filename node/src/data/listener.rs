@@ -47,7 +47,7 @@ pub struct ListenerConfig {
     /// The same, of one IP address.
     pub strangers_per_address_max: usize,
     /// The most connections that have; more are told to come back. Each costs up to 1 MiB
-    /// while it is sent to.
+    /// while it is sent to, over QUIC up to the endpoint's window.
     pub peers_max: usize,
 }
 
@@ -297,8 +297,12 @@ async fn accept_quic(socket: QuicSocket, desk: Arc<Desk>) {
         () = stopping.cancelled() => {}
     }
     // Connections say goodbye meanwhile, and need the socket for it.
-    stopped(stopping).await;
-    socket.close().await;
+    if tokio::time::timeout(GOODBYE, socket.finish())
+        .await
+        .is_err()
+    {
+        socket.close();
+    }
 }
 
 /// The life of one connection: a stranger for a few seconds, then a peer or nobody.

@@ -183,10 +183,15 @@ impl QuicSocket {
         Some(Knock { incoming, window })
     }
 
-    /// Ends all connections and waits until the other ends were told.
-    pub async fn close(&self) {
-        self.endpoint.close(VarInt::from_u32(0), b"");
+    /// Lets nobody in any more, and waits until all connections have ended.
+    pub async fn finish(&self) {
+        self.endpoint.set_server_config(None);
         self.endpoint.wait_idle().await;
+    }
+
+    /// Ends all connections.
+    pub fn close(&self) {
+        self.endpoint.close(VarInt::from_u32(0), b"");
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use shoal_node::data::{
     Access, Admission, Allowed, Endpoint, EndpointOptions, FetchError, FetchEvent, FetchOutcome,
-    Listener, ListenerConfig, Swarm, SwarmOptions, Traffic,
+    Listener, ListenerConfig, Swarm, SwarmOptions, Traffic, Ways,
 };
 use shoal_node::identity::Identity;
 use shoal_protocol::access::{Address, Grant, HolderSecret, Rights, Scope, SignedGrant, Ticket};
@@ -22,6 +22,40 @@ use shoal_store::progress::Silent;
 use shoal_store::receive::{Receive, ReceiveRequest, Received};
 use shoal_store::{Store, StoreOptions};
 use tokio_util::sync::CancellationToken;
+
+/// Nothing but TCP.
+pub(crate) const TCP: Ways = Ways {
+    tcp: true,
+    quic: false,
+    stream: false,
+};
+
+/// Nothing but QUIC.
+pub(crate) const QUIC: Ways = Ways {
+    tcp: false,
+    quic: true,
+    stream: false,
+};
+
+/// Makes a test over TCP and one over QUIC of each function that is given the ways.
+macro_rules! over_tcp_and_quic {
+    ($($test:ident,)+) => {
+        mod over_tcp {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $test() {
+                Box::pin(super::$test(crate::harness::TCP)).await;
+            })+
+        }
+
+        mod over_quic {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $test() {
+                Box::pin(super::$test(crate::harness::QUIC)).await;
+            })+
+        }
+    };
+}
+pub(crate) use over_tcp_and_quic;
 
 /// A table of issued grants, as the node keeps one.
 #[derive(Default)]
@@ -51,6 +85,13 @@ pub(crate) struct Node {
 impl Node {
     pub(crate) fn new() -> Self {
         Self::with_options(EndpointOptions::default())
+    }
+
+    pub(crate) fn with_ways(ways: Ways) -> Self {
+        Self::with_options(EndpointOptions {
+            ways,
+            ..EndpointOptions::default()
+        })
     }
 
     pub(crate) fn with_options(options: EndpointOptions) -> Self {

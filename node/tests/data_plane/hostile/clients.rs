@@ -2,10 +2,11 @@
 
 use std::net::SocketAddr;
 
-use shoal_node::data::ListenerConfig;
 use shoal_node::data::link::Link;
+use shoal_node::data::quic::{QuicOptions, QuicSocket};
 use shoal_node::data::tls::TlsIdentity;
 use shoal_node::data::tls_stream::TlsStream;
+use shoal_node::data::{ListenerConfig, Traffic, Ways};
 use shoal_node::identity::Identity;
 use shoal_protocol::access::presentation::Binding;
 use shoal_protocol::access::{Nonce, Presentation, Ticket};
@@ -21,7 +22,7 @@ use shoal_protocol::wire::{
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
-use crate::harness::{Node, noise, soon};
+use crate::harness::{Node, noise, over_tcp_and_quic, soon};
 
 /// A client that says what it likes.
 struct Client {
@@ -31,16 +32,22 @@ struct Client {
 }
 
 impl Client {
-    async fn connect(server: PeerKey, at: SocketAddr) -> Self {
-        Self::connect_as(Identity::generate(), server, at).await
+    async fn connect(ways: Ways, server: PeerKey, at: SocketAddr) -> Self {
+        Self::connect_as(ways, Identity::generate(), server, at).await
     }
 
-    async fn connect_as(identity: Identity, server: PeerKey, at: SocketAddr) -> Self {
+    async fn connect_as(ways: Ways, identity: Identity, server: PeerKey, at: SocketAddr) -> Self {
         let tls = TlsIdentity::new(&identity).unwrap();
-        let stream = TcpStream::connect(at).await.unwrap();
-        let stream = TlsStream::connect(stream, tls.client(server).unwrap());
-        let stream = stream.await.unwrap();
-        let mut link = Link::new(stream.peer(), stream);
+        let mut link = if ways.quic {
+            let socket = QuicSocket::dialling(&tls, QuicOptions::default()).unwrap();
+            let stream = socket.connect(server, at, Traffic::new()).await.unwrap();
+            Link::new(stream.peer(), stream)
+        } else {
+            let stream = TcpStream::connect(at).await.unwrap();
+            let stream = TlsStream::connect(stream, tls.client(server).unwrap());
+            let stream = stream.await.unwrap();
+            Link::new(stream.peer(), stream)
+        };
         let hello = Hello::new(Features::NONE, Nonce([1; 32]), "x", List::empty());
         link.writer.send(hello, &[]).await.unwrap();
         link.writer.flush().await.unwrap();
@@ -97,8 +104,8 @@ impl Client {
 }
 
 /// A node that shares one file of noise.
-async fn sharer(length: usize) -> (Node, shoal_node::data::Listener, Ticket, Snapshot) {
-    let alice = Node::new();
+async fn sharer(ways: Ways, length: usize) -> (Node, shoal_node::data::Listener, Ticket, Snapshot) {
+    let alice = Node::with_ways(ways);
     let path = alice.path("data.bin");
     std::fs::write(&path, noise(9, length)).unwrap();
     let snapshot = alice.add(&path);
@@ -107,22 +114,31 @@ async fn sharer(length: usize) -> (Node, shoal_node::data::Listener, Ticket, Sna
     (alice, listener, ticket, snapshot)
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_stranger_that_asks_is_hung_up_on_without_a_word() {
-    let (alice, listener, _, snapshot) = sharer(100_000).await;
-    let mut client = Client::connect(alice.identity.peer_key(), listener.addresses()[0]).await;
+over_tcp_and_quic! {
+    a_stranger_that_asks_is_hung_up_on_without_a_word,
+    a_presentation_that_was_overheard_is_worth_nothing,
+    guessing_grants_ends_after_a_few,
+    a_right_to_one_snapshot_opens_no_other,
+    what_may_not_be_read_is_no_base_either,
+    a_request_across_chunk_boundaries_gets_nothing,
+    more_requests_than_allowed_are_turned_down,
+}
+
+async fn a_stranger_that_asks_is_hung_up_on_without_a_word(ways: Ways) {
+    let (alice, listener, _, snapshot) = sharer(ways, 100_000).await;
+    let mut client =
+        Client::connect(ways, alice.identity.peer_key(), listener.addresses()[0]).await;
     client.ask(1, snapshot.id(), 0..100_000).await;
     assert_eq!(client.hear().await, None);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_presentation_that_was_overheard_is_worth_nothing() {
-    let (alice, listener, ticket, _) = sharer(100_000).await;
+async fn a_presentation_that_was_overheard_is_worth_nothing(ways: Ways) {
+    let (alice, listener, ticket, _) = sharer(ways, 100_000).await;
     let (server, at) = (alice.identity.peer_key(), listener.addresses()[0]);
     let identity = Identity::generate();
-    let first = Client::connect_as(identity.clone(), server, at).await;
+    let first = Client::connect_as(ways, identity.clone(), server, at).await;
     let presentation = first.presentation(&ticket);
-    let mut second = Client::connect_as(identity, server, at).await;
+    let mut second = Client::connect_as(ways, identity, server, at).await;
     second.say(Present { presentation }).await;
     let Some(Message::Refused(refused)) = second.hear().await else {
         panic!("refused")
@@ -130,12 +146,11 @@ async fn a_presentation_that_was_overheard_is_worth_nothing() {
     assert_eq!(refused.reason, RefusedReason::NotPermitted);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn guessing_grants_ends_after_a_few() {
-    let (alice, listener, _, snapshot) = sharer(1_000).await;
+async fn guessing_grants_ends_after_a_few(ways: Ways) {
+    let (alice, listener, _, snapshot) = sharer(ways, 1_000).await;
     let at = listener.addresses()[0];
     let (unknown, _) = alice.unknown_ticket(snapshot.id(), at, None);
-    let mut client = Client::connect(alice.identity.peer_key(), at).await;
+    let mut client = Client::connect(ways, alice.identity.peer_key(), at).await;
     let mut refusals = 0;
     while refusals < 10 {
         let presentation = client.presentation(&unknown);
@@ -151,13 +166,13 @@ async fn guessing_grants_ends_after_a_few() {
     assert!(refusals <= 3, "{refusals}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_right_to_one_snapshot_opens_no_other() {
-    let (alice, listener, ticket, snapshot) = sharer(2_000_000).await;
+async fn a_right_to_one_snapshot_opens_no_other(ways: Ways) {
+    let (alice, listener, ticket, snapshot) = sharer(ways, 2_000_000).await;
     let secret = alice.path("secret.bin");
     std::fs::write(&secret, noise(10, 2_000_000)).unwrap();
     let secret = alice.add(&secret);
-    let mut client = Client::connect(alice.identity.peer_key(), listener.addresses()[0]).await;
+    let mut client =
+        Client::connect(ways, alice.identity.peer_key(), listener.addresses()[0]).await;
     client.enter(&ticket).await;
 
     client.ask(1, secret.id(), 0..secret.bytes).await;
@@ -192,9 +207,8 @@ async fn a_right_to_one_snapshot_opens_no_other() {
 
 /// Somebody who may read one version names parts of another as bases, to learn from how
 /// short the answers are what stands in it.
-#[tokio::test(flavor = "multi_thread")]
-async fn what_may_not_be_read_is_no_base_either() {
-    let (alice, listener, ticket, snapshot) = sharer(2_000_000).await;
+async fn what_may_not_be_read_is_no_base_either(ways: Ways) {
+    let (alice, listener, ticket, snapshot) = sharer(ways, 2_000_000).await;
     let secret = alice.path("secret.bin");
     let mut bytes = noise(9, 2_000_000);
     bytes.splice(1_000_000..1_000_000, *b"an insertion");
@@ -207,7 +221,7 @@ async fn what_may_not_be_read_is_no_base_either() {
         ("a right to it", true, 0, true),
         ("a base that begins within a chunk", true, 5, false),
     ] {
-        let mut client = Client::connect(alice.identity.peer_key(), at).await;
+        let mut client = Client::connect(ways, alice.identity.peer_key(), at).await;
         client.enter(&ticket).await;
         if may_read {
             client.enter(&second).await;
@@ -238,10 +252,10 @@ async fn what_may_not_be_read_is_no_base_either() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_request_across_chunk_boundaries_gets_nothing() {
-    let (alice, listener, ticket, snapshot) = sharer(2_000_000).await;
-    let mut client = Client::connect(alice.identity.peer_key(), listener.addresses()[0]).await;
+async fn a_request_across_chunk_boundaries_gets_nothing(ways: Ways) {
+    let (alice, listener, ticket, snapshot) = sharer(ways, 2_000_000).await;
+    let mut client =
+        Client::connect(ways, alice.identity.peer_key(), listener.addresses()[0]).await;
     client.enter(&ticket).await;
     client.ask(1, snapshot.id(), 5..6).await;
     let Some(Message::RunEnd(end)) = client.hear().await else {
@@ -250,10 +264,10 @@ async fn a_request_across_chunk_boundaries_gets_nothing() {
     assert_eq!(end.outcome, Outcome::NotHeld);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn more_requests_than_allowed_are_turned_down() {
-    let (alice, listener, ticket, snapshot) = sharer(20_000_000).await;
-    let mut client = Client::connect(alice.identity.peer_key(), listener.addresses()[0]).await;
+async fn more_requests_than_allowed_are_turned_down(ways: Ways) {
+    let (alice, listener, ticket, snapshot) = sharer(ways, 20_000_000).await;
+    let mut client =
+        Client::connect(ways, alice.identity.peer_key(), listener.addresses()[0]).await;
     client.enter(&ticket).await;
     for request in 0..200 {
         client.ask(request, snapshot.id(), 0..10_000_000).await;
