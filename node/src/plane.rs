@@ -264,9 +264,10 @@ impl Plane {
         if let Some(listener) = self.listener.lock().await.take() {
             listener.stop().await;
         }
-        self.endpoint
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let endpoint = self.endpoint.lock();
+        let endpoint = endpoint.unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(endpoint) = endpoint {
+            endpoint.hang_up().await;
+        }
     }
 }

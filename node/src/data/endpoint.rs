@@ -3,10 +3,12 @@
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use shoal_protocol::access::Address;
 use shoal_protocol::peer::PeerKey;
 use shoal_store::Store;
+use tokio::time::timeout;
 
 use super::crowd::Crowd;
 use super::detour::{Detour, Detours};
@@ -17,6 +19,9 @@ use super::traffic::Traffic;
 use super::way::Ways;
 use crate::identity::Identity;
 use crate::team::TeamBook;
+
+/// How long connections may take to end when the node closes.
+const HANG_UP: Duration = Duration::from_secs(1);
 
 /// One end of the data plane. Clones are the same endpoint.
 #[derive(Clone)]
@@ -162,6 +167,18 @@ impl Endpoint {
         }
         let socket = QuicSocket::dialling(self.tls(), self.quic_options())?;
         Ok(Arc::clone(quic.insert(Arc::new(socket))))
+    }
+
+    /// Lets the other ends of QUIC connections that this node dialled know that they are over,
+    /// which no kernel does.
+    pub(crate) async fn hang_up(&self) {
+        let quic = self.inner.quic.lock();
+        let Some(socket) = quic.unwrap_or_else(PoisonError::into_inner).take() else {
+            return;
+        };
+        if timeout(HANG_UP, socket.finish()).await.is_err() {
+            socket.close();
+        }
     }
 
     /// Has streams opened by `detours` where nothing else gets through; by nobody, if nothing.

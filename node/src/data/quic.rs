@@ -25,8 +25,11 @@ use super::windows::WINDOW_BYTES_MIN;
 
 /// What the kernel is asked to keep of packets in each direction; it may give less.
 const SOCKET_BUFFER_BYTES: usize = 4 << 20;
-/// A connection on which nothing at all comes is over after so long. Links ping more often.
-const IDLE: Duration = Duration::from_secs(30);
+/// A connection on which nothing at all comes is over after so long: unlike TCP's, no kernel
+/// tells that the process at the other end is gone.
+const IDLE: Duration = Duration::from_secs(15);
+/// Who has dialled sees to it that something comes, at this interval. Keeps NATs awake too.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// What a server keeps unread of one client: requests are small.
 const REQUEST_WINDOW_BYTES: u32 = 128 << 10;
 /// Handshakes that wait for the accepting task, and what each and all of them may send ahead.
@@ -90,6 +93,7 @@ impl QuicOptions {
     fn client_transport(&self) -> TransportConfig {
         let mut transport = self.transport();
         transport
+            .keep_alive_interval(Some(KEEP_ALIVE))
             .receive_window(VarInt::from_u64(WINDOW_BYTES_MIN).expect("small"))
             .stream_receive_window(VarInt::from_u32(self.window()));
         transport
