@@ -43,7 +43,7 @@ impl fmt::Display for From {
 /// A connection that others made.
 pub(super) enum Arrival {
     Tcp(TcpStream, SocketAddr),
-    Quic(Knock),
+    Quic(Box<Knock>),
     Stream(Detour),
 }
 

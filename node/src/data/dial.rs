@@ -180,6 +180,19 @@ async fn attempt(
     Err(failure)
 }
 
+/// How long QUIC is waited for, by what TCP came to, which was begun at `began`; as long as
+/// anything, if nothing.
+fn quic_until(tcp: &io::Result<Reserve>, began: Instant) -> Option<Instant> {
+    let (now, round_trip) = (Instant::now(), began.elapsed());
+    match tcp {
+        Ok((_, time)) => Some(now + QUIC_GRACE + *time * 3),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            Some(now + QUIC_REFUSED + round_trip * 3)
+        }
+        Err(_) => None,
+    }
+}
+
 /// One address of one peer.
 struct Course<'a> {
     endpoint: &'a Endpoint,

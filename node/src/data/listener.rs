@@ -288,7 +288,7 @@ async fn accept_quic(socket: QuicSocket, desk: Arc<Desk>) {
             if !knock.is_proven() && desk.strangers.are_many() {
                 knock.ask_for_proof();
             } else {
-                desk.receive(Arrival::Quic(knock));
+                desk.receive(Arrival::Quic(Box::new(knock)));
             }
         }
     };

@@ -13,7 +13,8 @@ fn a_sharer_without_tcp_is_reached_over_quic_and_peers_says_why() {
     let source = source.to_string_lossy();
     let mut sharing = alice.start(&[&["share", &*source][..], &listen[..]].concat());
     let ticket = sharing.line();
-    let _up = bob.start(&["up", "-c", "listen=127.0.0.1:0"]);
+    let mut up = bob.start(&["up", "-c", "listen=127.0.0.1:0"]);
+    assert!(up.stderr_line(|line| line.contains("listens on")).is_some());
     let dest = bob.outside().join("got.bin");
     bob.run(&["get", ticket.trim(), &dest.to_string_lossy()])
         .ok();
