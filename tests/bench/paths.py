@@ -1,6 +1,6 @@
 """How fast links are over paths of chosen delay and loss, beside each other in one run.
 
-    python3 tests/bench/paths.py target/debug/examples/paths [SECONDS] [MBIT]
+    python3 tests/bench/paths.py target/debug/examples/paths [SECONDS] [MBIT] [RTT_MS,…]
 
 Two network namespaces, joined by two TUN devices at MTU 1500, each shaped by `tbf` to MBIT; this
 process carries packets from one to the other, half the delay in each direction, and loses some
@@ -75,6 +75,7 @@ def main():
     binary = os.path.abspath(sys.argv[1])
     seconds = sys.argv[2] if len(sys.argv) > 2 else "8"
     mbit = sys.argv[3] if len(sys.argv) > 3 else "200"
+    delays_ms = [int(text) for text in (sys.argv[4] if len(sys.argv) > 4 else "0,20,80").split(",")]
     tag = f"sp{os.getpid()}"
     here, there = f"{tag}a", f"{tag}b"
     servers = []
@@ -86,7 +87,7 @@ def main():
             servers.append(subprocess.Popen(command))
         time.sleep(1)
         print("rtt_ms loss_% tcp+tls quic_bbr quic_cubic", flush=True)
-        for delay_ms in (0, 20, 80):
+        for delay_ms in delays_ms:
             for loss in (0, 0.1, 1):
                 path.delay_s, path.loss = delay_ms / 2000, loss / 100
                 row = []
