@@ -1,6 +1,6 @@
 //! What carries a link, and why that.
 //!
-//! Owns: the words, as `shoal peers` shows them. Refuses: choosing ([`dial`](super::dial)).
+//! Owns: the words, as `shoal peers` shows them. Refuses: choosing, which `dial` does.
 
 use std::fmt;
 use std::time::Duration;
