@@ -3,11 +3,12 @@
 //!
 //! Owns: for each file the one that it replaces, and how far the walk has come in that one.
 //! Every chunk of the new file that the old one has too says where in the old one the walk
-//! is; what lies between two of them resembles what lies between them there. Refuses: to read
+//! is; what lies between two of them resembles what lies between them there, and nothing around
+//! it is named, since both sides read, hash and index every byte of a base. Refuses: to read
 //! any of those bytes, and to promise that they still stand there.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use shoal_protocol::id::SnapshotId;
 use shoal_protocol::manifest::{EntryKind, SnapshotCursor, Step};
@@ -52,28 +53,40 @@ pub(crate) struct OldFile {
 }
 
 /// Where in the old file a chunk of the new one would stand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct OldPlace {
     position: u64,
     /// Whether the chunk before it stands there too, right before this place.
     sure: bool,
+    /// Where the old file goes on as the new one does; known once the walk has come there.
+    rejoins: Arc<OnceLock<u64>>,
+}
+
+impl OldPlace {
+    fn behind_common(position: u64) -> Self {
+        Self {
+            position,
+            sure: true,
+            rejoins: Arc::default(),
+        }
+    }
 }
 
 /// How far the walk has come in the old file.
 pub(crate) struct Shadow {
     file: Arc<OldFile>,
+    /// Where the last chunk that both have ends in the old one.
+    begin: u64,
     at: OldPlace,
 }
 
 impl Shadow {
     fn new(file: Arc<OldFile>) -> Self {
-        let position = file.span.start;
+        let at = OldPlace::behind_common(file.span.start);
         Self {
             file,
-            at: OldPlace {
-                position,
-                sure: true,
-            },
+            begin: at.position,
+            at,
         }
     }
 
@@ -84,7 +97,7 @@ impl Shadow {
 
     /// Where the next chunk of the new file would stand.
     pub(crate) fn place(&self) -> OldPlace {
-        self.at
+        self.at.clone()
     }
 
     /// Goes on behind a chunk of the new file, which stands in these places.
@@ -98,16 +111,20 @@ impl Shadow {
         let nearest = there
             .filter(|start| start + length <= span.end)
             .min_by_key(|start| start.abs_diff(guess));
-        self.at = match nearest {
-            Some(start) => OldPlace {
-                position: start + length,
-                sure: true,
-            },
-            None => OldPlace {
-                position: (guess + length).min(span.end),
-                sure: false,
-            },
-        };
+        match nearest {
+            Some(start) => {
+                if start > self.begin {
+                    // The first to say so is right; nobody else has this gap.
+                    let _ = self.at.rejoins.set(start);
+                }
+                self.begin = start + length;
+                self.at = OldPlace::behind_common(self.begin);
+            }
+            None => {
+                self.at.position = (guess + length).min(span.end);
+                self.at.sure = false;
+            }
+        }
     }
 }
 
@@ -167,7 +184,12 @@ impl Receive {
         };
         let before = if place.sure { 0 } else { MARGIN };
         let start = place.position.saturating_sub(before).max(old.span.start);
-        let end = (place.position + piece.bytes + MARGIN).min(old.span.end);
+        let around = place.position + piece.bytes + MARGIN;
+        let last = match place.rejoins.get() {
+            Some(rejoins) if *rejoins > start => *rejoins,
+            _ => old.span.end,
+        };
+        let end = around.min(last);
         if start >= end {
             return Ok(None);
         }
@@ -207,7 +229,9 @@ struct Piece<'a> {
 fn pieces<'a>(slots: impl Iterator<Item = &'a Slot>) -> Vec<Piece<'a>> {
     let mut pieces: Vec<Piece<'a>> = Vec::new();
     for slot in slots {
-        let Some(place) = slot.old else { continue };
+        let Some(place) = slot.old.clone() else {
+            continue;
+        };
         let length = u64::from(slot.length);
         if let Some(last) = pieces.last_mut()
             && Arc::ptr_eq(&last.first.target, &slot.target)

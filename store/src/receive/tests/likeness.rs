@@ -115,6 +115,20 @@ fn an_edited_file_resembles_the_one_that_it_replaces() {
 }
 
 #[test]
+fn a_base_is_what_stands_between_common_chunks_and_no_more() {
+    let old = noise(1, 6_000_000);
+    let places = [100_000, 1_000_000, 2_500_000, 4_000_000];
+    let new = Artifact::file("a", with_insertions(&old, &places, 40));
+    let old = Artifact::file("a", old);
+    let (_, runs) = likenesses(&old, &new);
+    let wanted: u64 = runs.iter().map(|(run, _)| run.end - run.start).sum();
+    let named = runs.iter().flat_map(|(_, found)| found);
+    let named: u64 = named.map(|base| base.old.end - base.old.start).sum();
+    assert_eq!(named + places.len() as u64 * 40, wanted);
+    assert!(resemblance(&old, &new, &runs) > 0.9);
+}
+
+#[test]
 fn a_file_of_a_folder_resembles_its_own_earlier_version() {
     let (a, b) = (noise(1, 2_000_000), noise(2, 2_000_000));
     let old = things([
