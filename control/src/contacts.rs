@@ -163,6 +163,11 @@ impl Contacts {
             .collect()
     }
 
+    /// How many are being dialled.
+    pub(super) fn under_way(&self) -> usize {
+        self.dialling.len()
+    }
+
     /// The contact at `place` is being dialled.
     pub(super) fn dialling(&mut self, place: usize, connection: ConnectionId) {
         self.contacts[place].dialling = Some(connection);

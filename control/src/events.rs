@@ -13,6 +13,11 @@ pub enum ControlEvent {
         /// Who.
         peer: PeerId,
     },
+    /// A member that is connected has said where it is, so that lookups lead to it.
+    Identified {
+        /// Who.
+        peer: PeerId,
+    },
     /// A member has no connection left.
     Disconnected {
         /// Who.

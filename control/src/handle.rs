@@ -239,8 +239,8 @@ impl ControlHandle {
         self.ask(Command::Peers).await.unwrap_or_default()
     }
 
-    /// The members of the routing table, to be given to the next run in
-    /// [`ControlConfig::known`].
+    /// The members that are connected, and those of the routing table, to be given to the
+    /// next run in [`ControlConfig::known`].
     pub async fn known_peers(&self) -> Vec<PeerContact> {
         self.ask(Command::Known).await.unwrap_or_default()
     }

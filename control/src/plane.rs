@@ -3,7 +3,7 @@
 //! Owns: the order of things. Everything that it keeps is a table of one of the other files,
 //! with a bound there. Finishes what the swarm has before it takes another command.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -26,15 +26,16 @@ use super::errors::{RequestError, StreamError};
 use super::events::ControlEvent;
 use super::exchange::{Done, Incoming, Outgoing, Reply};
 use super::names::{NetworkNames, Protocol};
-use super::peers::{PeerContact, PeerTable, Reachability};
+use super::peers::{PeerContact, PeerTable, Reachability, Way};
 use super::relays::Relays;
 use super::requests::Requests;
 use super::streams::StreamReply;
 
 /// How often it is looked whether somebody has to be dialled.
 const HEARTBEAT: Duration = Duration::from_secs(1);
-/// The most dials for want of neighbours that are begun at a time.
-const DIALS_PER_BEAT: usize = 8;
+/// The most dials for want of neighbours that are under way. One that ends makes room for the
+/// next at once: after a start, nobody waits for those who are not there any more.
+const DIALS_MAX: usize = 16;
 /// The most dials, and waits for a stream, that somebody waits for.
 const WAITING_MAX: usize = 256;
 /// The most peers that are told apart in `known_peers`.
@@ -179,19 +180,25 @@ impl Plane {
         let now = Instant::now();
         self.streams.retain(|(_, reply)| !reply.is_closed());
         self.dials.retain(|_, reply| !reply.is_closed());
-        let neighbours = self.swarm.behaviour().gate.neighbours();
-        if neighbours.len() < self.limits.neighbours_wanted {
-            let due = self.contacts.due(now, &neighbours, DIALS_PER_BEAT);
-            for (place, target) in due {
-                self.dial_contact(place, target, now);
-            }
-        }
+        self.seek_neighbours(now);
         for (peer, address) in self.relays.wanted(&self.reachability, now) {
             let listener = self.swarm.listen_on(address.clone());
             if let Err(error) = &listener {
                 tracing::debug!(%peer, %error, "cannot ask for a relay");
             }
             self.relays.listening(peer, listener.ok(), now);
+        }
+    }
+
+    /// Dials whoever is known and due, while there are too few neighbours.
+    pub(super) fn seek_neighbours(&mut self, now: Instant) {
+        let neighbours = self.swarm.behaviour().gate.neighbours();
+        if neighbours.len() >= self.limits.neighbours_wanted {
+            return;
+        }
+        let room = DIALS_MAX.saturating_sub(self.contacts.under_way());
+        for (place, target) in self.contacts.due(now, &neighbours, room) {
+            self.dial_contact(place, target, now);
         }
     }
 
@@ -366,8 +373,21 @@ impl Plane {
         self.relays.withdrawn(peer);
     }
 
+    /// Whom the next run should dial: those who are connected first.
     fn known(&mut self) -> Vec<PeerContact> {
-        let mut known = self.table();
+        let connected = self.peers.rows().into_iter().map(|row| {
+            let mut addresses = row.addresses;
+            let dialled = Some(row.remote).filter(|_| row.dialled && row.way != Way::Relayed);
+            addresses.extend(dialled.filter(|address| !addresses.contains(address)));
+            PeerContact {
+                peer: row.peer,
+                addresses,
+            }
+        });
+        let mut known: Vec<_> = connected.filter(|c| !c.addresses.is_empty()).collect();
+        let connected: HashSet<_> = known.iter().map(|contact| contact.peer).collect();
+        let table = self.table().into_iter();
+        known.extend(table.filter(|contact| !connected.contains(&contact.peer)));
         known.truncate(KNOWN_MAX);
         known
     }

@@ -89,7 +89,9 @@ impl Plane {
         connection: ConnectionId,
         endpoint: &ConnectedPoint,
     ) {
-        self.contacts.succeeded(connection, peer, Instant::now());
+        let now = Instant::now();
+        self.contacts.succeeded(connection, peer, now);
+        self.seek_neighbours(now);
         if let Some(reply) = self.dials.remove(&connection) {
             give(reply, Ok(peer));
         }
@@ -131,8 +133,9 @@ impl Plane {
         error: &libp2p::swarm::DialError,
     ) {
         tracing::debug!(?peer, %error, "cannot connect");
-        self.contacts
-            .failed(connection, Instant::now(), &mut self.rng);
+        let now = Instant::now();
+        self.contacts.failed(connection, now, &mut self.rng);
+        self.seek_neighbours(now);
         if let Some(reply) = self.dials.remove(&connection) {
             give(reply, Err(error.to_string()));
         }

@@ -153,6 +153,7 @@ impl Plane {
         }
         if routable {
             self.route(peer, &addresses);
+            self.tell(ControlEvent::Identified { peer });
         } else {
             self.swarm.behaviour_mut().team().kad.remove_peer(&peer);
         }

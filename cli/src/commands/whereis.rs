@@ -34,6 +34,14 @@ pub async fn run(args: Args, context: Context) -> Result<Code, Failure> {
             } else {
                 out::text(&render(&found))?;
             }
+            if !found.silent.is_empty() {
+                let names: Vec<_> = found.silent.iter().map(|name| format::name(name)).collect();
+                let line = format!(
+                    "did not answer, and may know of others: {}",
+                    names.join(", ")
+                );
+                session.console.say(&line);
+            }
             if found.holders.is_empty() {
                 let what = format::short_id(&found.id);
                 return Err(Failure::new(
@@ -74,6 +82,7 @@ fn much(holder: &Holder, total: Option<u64>) -> String {
         }
         (Some(bytes), None) => format::bytes(bytes),
         (None, _) if holder.is_me => "has it".to_owned(),
+        (None, _) if holder.trouble.is_some() => "said to have it; not reached".to_owned(),
         (None, _) => "said to have it".to_owned(),
     }
 }
@@ -98,6 +107,7 @@ mod tests {
             is_me,
             address: None,
             bytes,
+            trouble: None,
             found: "dht".to_owned(),
             age_s: 3,
         };
@@ -107,5 +117,10 @@ mod tests {
         );
         assert!(much(&holder(Some(1_000_000), false), Some(5_000_000)).contains("of 5 MB"));
         assert_eq!(much(&holder(None, false), None), "said to have it");
+        let dead = Holder {
+            trouble: Some("connection refused".to_owned()),
+            ..holder(None, false)
+        };
+        assert_eq!(much(&dead, Some(1)), "said to have it; not reached");
     }
 }

@@ -54,6 +54,7 @@ pub use detour::{Detour, Detours};
 pub use endpoint::{Endpoint, EndpointOptions, Limits};
 pub use events::{FetchError, FetchEvent};
 pub use listener::{ConnectedPeer, Listener, ListenerConfig};
+pub(crate) use swarm::Offering;
 pub use swarm::{Access, Expecting, FetchOutcome, Swarm, SwarmOptions};
 pub use traffic::Traffic;
 pub use way::{Path, Way, Ways, Why};

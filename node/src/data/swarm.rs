@@ -21,7 +21,7 @@ use shoal_protocol::snapshot::Snapshot;
 use shoal_protocol::wire::limits::NEIGHBOURS_MAX;
 use shoal_protocol::wire::{ByeReason, Neighbour};
 use shoal_store::receive::Receive;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -202,6 +202,16 @@ impl Swarm {
     /// Takes up further sources, who were found by other means, as far as they are new.
     pub fn meet(&self, sources: Vec<Neighbour>) {
         meet(&self.hub, sources);
+    }
+
+    /// Cancelled when the swarm is dropped or stopped.
+    pub fn leaving(&self) -> &CancellationToken {
+        &self.hub.leaving
+    }
+
+    /// Tells of every change to who is connected and what they offer.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.hub.changes()
     }
 
     /// What those who are connected offer now.

@@ -19,7 +19,7 @@ use shoal_store::index::AudienceId;
 use shoal_store::progress::Silent;
 use shoal_store::{Store, StoreError};
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::mpsc;
+use tokio::sync::{broadcast, mpsc};
 use tokio::task::spawn_blocking;
 
 use super::{Shared, discovery, key_of};
@@ -31,6 +31,9 @@ use shoal_control::{ControlEvent, Protocol};
 const OTHERS_MAX: usize = 16_384;
 /// Inputs that wait; each answers an output, and those are few.
 const INPUTS_MAX: usize = 256;
+
+/// Members who come within so long of each other are told together.
+const TOGETHER: Duration = Duration::from_millis(100);
 
 /// What is done besides what all tasks share.
 pub(super) struct Advertising {
@@ -62,11 +65,6 @@ impl Advertising {
     pub(super) async fn run(mut self) {
         let stop = self.shared.stop.clone();
         let mut changes = self.shared.team.changes();
-        // Alone there is nobody to tell, and the machine would try again only after a while.
-        tokio::select! {
-            () = somebody(&self.shared) => {}
-            () = stop.cancelled() => return,
-        }
         loop {
             let Some((epoch, key)) = discovery(&self.shared.team) else {
                 tokio::select! {
@@ -88,17 +86,25 @@ impl Advertising {
     }
 }
 
-/// Waits until a member is connected.
-async fn somebody(shared: &Shared) {
-    let mut events = shared.handle.events();
-    if !shared.handle.peers().await.is_empty() {
-        return;
-    }
+/// Waits until twice as many members are there as were `before`, and gives their number: what
+/// was announced to fewer has not reached everybody who is to know it. The first is waited for
+/// too: alone there is nobody to tell.
+async fn grown(
+    events: &mut broadcast::Receiver<ControlEvent>,
+    shared: &Shared,
+    before: usize,
+) -> usize {
     loop {
         match events.recv().await {
-            Ok(ControlEvent::Connected { .. }) => return,
-            Ok(_) | Err(RecvError::Lagged(_)) => {}
+            Ok(ControlEvent::Identified { .. }) | Err(RecvError::Lagged(_)) => {}
+            Ok(_) => continue,
             Err(RecvError::Closed) => std::future::pending().await,
+        }
+        // Several come at once.
+        tokio::time::sleep(TOGETHER).await;
+        let now = shared.handle.known_peers().await.len();
+        if now >= (2 * before).max(1) {
+            return now;
         }
     }
 }
@@ -132,10 +138,14 @@ async fn advertise(this: &mut Advertising, epoch: u64, key: DiscoveryKey) {
     let mut machine = Advert::new(Instant::now(), config, resume(progress, epoch));
     let (inputs, mut happened) = mpsc::channel(INPUTS_MAX);
     let reads = start_reader(shared, key, *budget, inputs.clone());
-    // The queue is empty.
-    let _ = reads.try_send(Read::Headlines {
-        keys_max: announced_max,
-    });
+    let mut events = shared.handle.events();
+    let mut told = shared.handle.known_peers().await.len();
+    if told > 0 {
+        // The queue is empty.
+        let _ = reads.try_send(Read::Headlines {
+            keys_max: announced_max,
+        });
+    }
     loop {
         while let Some(output) = machine.poll() {
             match output {
@@ -188,6 +198,11 @@ async fn advertise(this: &mut Advertising, epoch: u64, key: DiscoveryKey) {
             Some(snapshot) = added.recv() => {
                 ask(&reads, Read::Snapshot(snapshot)).await;
                 continue;
+            }
+            now = grown(&mut events, shared, told) => {
+                told = now;
+                ask(&reads, Read::Headlines { keys_max: announced_max }).await;
+                Input::Grown
             }
             () = alarm => Input::Timeout,
         };

@@ -2,6 +2,7 @@
 //!
 //! Owns: the file with their addresses. They are hints: whoever answers there proves who it is.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -45,6 +46,15 @@ pub(super) fn load(home: &Path) -> Vec<PeerContact> {
     rows.iter().filter_map(contact).take(MEMBERS_MAX).collect()
 }
 
+/// Remembers those who are `known` now, and behind them those who were known before: a node
+/// that was alone for a while does not forget its team.
+pub(super) fn renew(home: &Path, mut known: Vec<PeerContact>) {
+    let before = load(home).into_iter();
+    let is_known: HashSet<_> = known.iter().map(|contact| contact.peer).collect();
+    known.extend(before.filter(|contact| !is_known.contains(&contact.peer)));
+    save(home, &known);
+}
+
 /// Remembers them. A convenience: a failure only means that they must be found anew.
 pub(super) fn save(home: &Path, contacts: &[PeerContact]) {
     let row = |contact: &PeerContact| Row {
@@ -62,5 +72,33 @@ pub(super) fn save(home: &Path, contacts: &[PeerContact]) {
         .and_then(|()| std::fs::rename(&draft, &path));
     if let Err(error) = written {
         tracing::debug!(%error, "the members are not remembered");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shoal_control::PeerId;
+
+    use super::*;
+
+    #[test]
+    fn who_was_known_before_is_not_forgotten_by_meeting_others() {
+        let home = tempfile::tempdir().expect("a directory");
+        let contact = |port: u16| PeerContact {
+            peer: PeerId::random(),
+            addresses: vec![
+                format!("/ip4/10.0.0.1/tcp/{port}")
+                    .parse()
+                    .expect("an address"),
+            ],
+        };
+        let [old, moved, new] = [1, 2, 3].map(contact);
+        save(home.path(), &[old.clone(), moved.clone()]);
+        let at_home = PeerContact {
+            addresses: contact(4).addresses,
+            ..moved
+        };
+        renew(home.path(), vec![new.clone(), at_home.clone()]);
+        assert_eq!(load(home.path()), [new, at_home, old]);
     }
 }

@@ -29,7 +29,7 @@ use tokio_util::task::TaskTracker;
 use crate::team::TeamBook;
 use shoal_control::{ControlHandle, ControlPeer, PeerId};
 
-pub(crate) use searching::Sighting;
+pub(crate) use searching::{Searched, Sighting, Until};
 pub(crate) use starting::remember_minter;
 
 /// Snapshots that wait to be announced; one more is left to the next sweep.
@@ -67,8 +67,9 @@ impl Finding {
     pub(crate) async fn close(&self) {
         self.stop.cancel();
         self.tasks.close();
-        self.handle.shutdown().await;
+        // Whom it knows is written down while it still knows.
         self.tasks.wait().await;
+        self.handle.shutdown().await;
         let providers = Arc::clone(&self.providers);
         let flushed = tokio::task::spawn_blocking(move || providers.flush()).await;
         if let Ok(Err(error)) = flushed {

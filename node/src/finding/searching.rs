@@ -1,10 +1,11 @@
 //! Searching for who has something.
 //!
-//! Owns: carrying out what the search machine decides. Refuses: to believe what it finds: who
-//! is named is dialled, proves itself, and says what it offers.
+//! Owns: carrying out what the search machine decides, with whoever is connected and whoever
+//! becomes so meanwhile. Refuses: to believe what it finds: who is named is dialled, proves
+//! itself, and says what it offers.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use shoal_protocol::advert::{
     AdvertKey, Find, Found, Search, SearchConfig, SearchInput, SearchOutput, Subject,
@@ -13,12 +14,37 @@ use shoal_protocol::bounded::List;
 use shoal_protocol::peer::PeerKey;
 use shoal_protocol::wire::Neighbour;
 use shoal_protocol::wire::limits::NEIGHBOUR_ADDRESSES_MAX;
-use tokio::sync::mpsc;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, mpsc};
 use tokio::task::spawn_blocking;
 
 use super::{Finding, discovery, key_of};
 use crate::node::unix_now_s;
-use shoal_control::Protocol;
+use shoal_control::{ControlEvent, Protocol};
+
+/// How long a search waits for somebody who can be asked, when nobody is connected yet.
+const CONTACT: Duration = Duration::from_secs(2);
+/// How many are asked at a time when somebody waits for the whole answer.
+const PARALLEL: usize = 8;
+
+/// When a search is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Until {
+    /// When there is no point in waiting: what is found then is what is known. If nobody is
+    /// connected yet, somebody is waited for.
+    Settled,
+    /// When nobody who was asked may answer any more, or enough is found.
+    Ended,
+}
+
+/// How a search went.
+#[derive(Debug)]
+pub(crate) struct Searched {
+    /// Members who were asked and did not answer (in time).
+    pub(crate) silent: Vec<PeerKey>,
+    /// How long a member may take to answer, going by those who did.
+    pub(crate) patience: Duration,
+}
 
 /// Somebody who is said to have something.
 #[derive(Debug, Clone)]
@@ -33,24 +59,64 @@ pub(crate) struct Sighting {
 
 impl Finding {
     /// Tells `seen` of each who is said to have any of `subjects`, the more wanted first.
-    pub(crate) async fn search(&self, subjects: &[Subject], mut seen: impl FnMut(Sighting)) {
+    pub(crate) async fn search(
+        &self,
+        subjects: &[Subject],
+        until: Until,
+        mut seen: impl FnMut(Sighting),
+    ) -> Searched {
         let Some((_, discovery)) = discovery(&self.team) else {
-            return;
+            return Searched::nothing();
         };
         let keys: Vec<AdvertKey> = subjects.iter().map(|s| discovery.key(*s)).collect();
-        let me = self.team.me();
         self.remembered(&keys, &mut seen).await;
+        let deadline = Instant::now() + CONTACT;
+        loop {
+            let mut contacts = self.contacts();
+            let search = self.search_once(&keys, until, &mut contacts, &mut seen);
+            let (answered, searched) = search.await;
+            if answered > 0 || until == Until::Ended || self.stop.is_cancelled() {
+                return searched;
+            }
+            // Nobody could be asked: it is worth another attempt once somebody can.
+            if contacts.next_before(deadline).await.is_none() {
+                return searched;
+            }
+        }
+    }
+
+    /// Members who become connected, from now on.
+    pub(crate) fn contacts(&self) -> Contacts {
+        Contacts(self.handle.events())
+    }
+
+    /// One course of the machine; says how many answered.
+    async fn search_once(
+        &self,
+        keys: &[AdvertKey],
+        until: Until,
+        contacts: &mut Contacts,
+        seen: &mut impl FnMut(Sighting),
+    ) -> (usize, Searched) {
+        let me = self.team.me();
+        let defaults = SearchConfig::default();
         let config = SearchConfig {
             me: Some(me),
-            ..SearchConfig::default()
+            parallel: match until {
+                Until::Settled => PARALLEL,
+                Until::Ended => defaults.parallel,
+            },
+            ..defaults
         };
-        let mut machine = Search::new(config, keys);
+        let mut machine = Search::new(config, keys.to_vec());
         let (inputs, mut happened) = mpsc::unbounded_channel();
-        machine.handle(Instant::now(), SearchInput::Timeout);
+        let connected = self.handle.peers().await;
+        let peers = connected.iter().filter_map(|p| key_of(&p.peer)).collect();
+        machine.handle(Instant::now(), SearchInput::Met { peers });
         loop {
             while let Some(output) = machine.poll() {
                 match output {
-                    SearchOutput::Ended(_) => return,
+                    SearchOutput::Ended(_) => return Searched::of(&machine),
                     SearchOutput::Seen(found) if found.provider.peer != me => {
                         seen(Sighting {
                             neighbour: neighbour(found.provider.peer, &found.provider.addresses),
@@ -82,6 +148,9 @@ impl Finding {
                     }
                 }
             }
+            if until == Until::Settled && machine.is_settled(Instant::now()) {
+                return Searched::of(&machine);
+            }
             let alarm = async {
                 match machine.next_timeout() {
                     Some(at) => tokio::time::sleep_until(at.into()).await,
@@ -91,7 +160,8 @@ impl Finding {
             let input = tokio::select! {
                 input = happened.recv() => input.expect("a sender is here"),
                 () = alarm => SearchInput::Timeout,
-                () = self.stop.cancelled() => return,
+                peer = contacts.next() => SearchInput::Met { peers: vec![peer] },
+                () = self.stop.cancelled() => return Searched::of(&machine),
             };
             machine.handle(Instant::now(), input);
         }
@@ -111,6 +181,49 @@ impl Finding {
                 age_s: hit.age_s,
             });
         }
+    }
+}
+
+impl Searched {
+    /// Where there is no team to search.
+    fn nothing() -> Self {
+        Self {
+            silent: Vec::new(),
+            patience: Duration::ZERO,
+        }
+    }
+
+    fn of(machine: &Search) -> (usize, Self) {
+        let searched = Self {
+            silent: machine.silent().collect(),
+            patience: machine.patience(),
+        };
+        (machine.answered(), searched)
+    }
+}
+
+/// Members who become connected.
+pub(crate) struct Contacts(broadcast::Receiver<ControlEvent>);
+
+impl Contacts {
+    /// The next; never comes back once the control plane has stopped.
+    pub(crate) async fn next(&mut self) -> PeerKey {
+        loop {
+            match self.0.recv().await {
+                Ok(ControlEvent::Connected { peer }) => {
+                    if let Some(peer) = key_of(&peer) {
+                        return peer;
+                    }
+                }
+                Ok(_) | Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => std::future::pending().await,
+            }
+        }
+    }
+
+    async fn next_before(&mut self, deadline: Instant) -> Option<PeerKey> {
+        let next = tokio::time::timeout_at(deadline.into(), self.next());
+        next.await.ok()
     }
 }
 

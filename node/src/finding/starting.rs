@@ -11,6 +11,7 @@ use std::time::Duration;
 use shoal_protocol::access::team::Invitation;
 use shoal_protocol::peer::PeerKey;
 use shoal_store::providers::{ProviderOptions, ProviderStore};
+use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -21,10 +22,14 @@ use super::streams::{self, Streams};
 use super::{ADDED_MAX, Finding, Shared, contact, keeping, tidy};
 use crate::api::{ApiError, ErrorKind};
 use crate::node::{Node, blocking};
-use shoal_control::{ControlConfig, ControlPlane, Multiaddr, PeerContact, StartError};
+use shoal_control::{
+    ControlConfig, ControlEvent, ControlPlane, Multiaddr, PeerContact, StartError,
+};
 
 /// How often the members that are known are remembered.
 const REMEMBER_EVERY: Duration = Duration::from_secs(60);
+/// How soon after somebody was met; others who come meanwhile are remembered with it.
+const REMEMBER_DELAY: Duration = Duration::from_secs(2);
 
 impl Finding {
     /// Starts it for a node that is in a team.
@@ -185,20 +190,34 @@ pub(crate) fn remember_minter(home: &Path, invitation: &Invitation) {
     keeping::save(home, &known);
 }
 
-/// Remembers now and then whom the node knows, and at the end.
+/// Remembers whom the node knows: soon after it met somebody, now and then, and at the end.
 async fn remember(home: std::path::PathBuf, shared: Shared) {
-    loop {
-        let known = shared.handle.known_peers().await;
-        if !known.is_empty() {
-            let home = home.clone();
-            let saved = tokio::task::spawn_blocking(move || keeping::save(&home, &known));
-            if saved.await.is_err() {
-                return;
+    let mut events = shared.handle.events();
+    let mut is_last = false;
+    while !is_last {
+        let met = async {
+            loop {
+                match events.recv().await {
+                    Ok(ControlEvent::Identified { .. }) | Err(RecvError::Lagged(_)) => break,
+                    Ok(_) => {}
+                    Err(RecvError::Closed) => std::future::pending().await,
+                }
             }
+            tokio::time::sleep(REMEMBER_DELAY).await;
+        };
+        is_last = tokio::select! {
+            () = met => false,
+            () = tokio::time::sleep(REMEMBER_EVERY) => false,
+            () = shared.stop.cancelled() => true,
+        };
+        let known = shared.handle.known_peers().await;
+        if known.is_empty() {
+            continue;
         }
-        tokio::select! {
-            () = tokio::time::sleep(REMEMBER_EVERY) => {}
-            () = shared.stop.cancelled() => return,
+        let home = home.clone();
+        let saved = tokio::task::spawn_blocking(move || keeping::renew(&home, known));
+        if saved.await.is_err() {
+            return;
         }
     }
 }

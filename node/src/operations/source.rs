@@ -3,7 +3,7 @@
 //! Owns: the choice whether anybody has to be asked, and page by page asking. Refuses: chunks.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use shoal_protocol::access::Ticket;
@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::{ApiError, ErrorKind, What};
 use crate::data::{Access, FetchEvent, SwarmOptions};
-use crate::finding::Finding;
+use crate::finding::{Finding, Sighting, Until};
 use crate::node::{Node, blocking, unix_now_s};
 use crate::plane::Dialled;
 use crate::resolve::{Target, not_here};
@@ -36,7 +36,7 @@ pub(super) struct Source {
 }
 
 /// How soon members are looked for again who have something; doubles up to the second.
-const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(4));
+const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
 impl Node {
     /// Looks up an artifact to be read, and connects to those who serve it if it is not here.
@@ -142,35 +142,47 @@ impl Node {
         swarm: &Arc<Dialled>,
     ) {
         let expecting = swarm.expect_more();
+        let over = swarm.leaving().clone();
         let swarm = Arc::downgrade(swarm);
         self.tasks().spawn(async move {
-            let _expecting = expecting;
-            let mut pause = LOOK_AGAIN.0;
-            while swarm.upgrade().is_some() {
-                let subject = [Subject::Snapshot(snapshot)];
-                let search = finding.search(&subject, |sighting| {
-                    if let Some(swarm) = swarm.upgrade() {
-                        swarm.meet(vec![sighting.neighbour]);
-                    }
-                });
-                let over = async {
-                    while swarm.upgrade().is_some() {
-                        tokio::time::sleep(LOOK_AGAIN.0).await;
-                    }
-                };
-                tokio::select! {
-                    () = search => {}
-                    () = over => return,
-                }
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(LOOK_AGAIN.1);
+            let looking = look_again_and_again(&finding, snapshot, &swarm);
+            tokio::select! {
+                () = looking => {}
+                () = over.cancelled() => {}
             }
+            drop(expecting);
         });
     }
 
     /// What a ticket gives this node.
     pub(super) fn access(&self, ticket: &Ticket) -> Result<Access, ApiError> {
         Ok(Access::of_ticket(ticket, self.identity(), unix_now_s())?)
+    }
+}
+
+/// Searches, and searches again: as soon as a member is met while nobody serves the snapshot
+/// yet, otherwise after a growing while.
+async fn look_again_and_again(finding: &Finding, snapshot: SnapshotId, swarm: &Weak<Dialled>) {
+    let subject = [Subject::Snapshot(snapshot)];
+    let mut pause = LOOK_AGAIN.0;
+    loop {
+        let mut contacts = finding.contacts();
+        let meet = |sighting: Sighting| {
+            if let Some(swarm) = swarm.upgrade() {
+                swarm.meet(vec![sighting.neighbour]);
+            }
+        };
+        finding.search(&subject, Until::Ended, meet).await;
+        let is_served = swarm.upgrade().is_some_and(|s| !s.offers().is_empty());
+        if is_served {
+            tokio::time::sleep(pause).await;
+        } else {
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                _ = contacts.next() => {}
+            }
+        }
+        pause = (pause * 2).min(LOOK_AGAIN.1);
     }
 }
 

@@ -4,25 +4,41 @@
 //! believe who is named without asking, where there is something to ask for.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use shoal_protocol::advert::Subject;
 use shoal_protocol::id::{ChunkId, SnapshotId};
 use shoal_protocol::manifest::{Content, EntryKind};
 use shoal_protocol::peer::PeerKey;
+use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::source::Source;
 use crate::api::{ApiError, ErrorKind, Holder, SnapshotText, What, Whereis, WhereisRequest};
-use crate::data::SwarmOptions;
-use crate::finding::{Finding, Sighting};
+use crate::data::{FetchEvent, Offering, SwarmOptions};
+use crate::finding::{Finding, Searched, Sighting, Until};
 use crate::node::{Node, blocking};
 use crate::resolve::Target;
 
-/// How long those who are named may take to say what they have.
+/// How long those who are named may take to say what they have, while none of them has.
 const ANSWERS: Duration = Duration::from_secs(2);
-/// How often it is looked whether all have.
-const LOOK: Duration = Duration::from_millis(5);
+/// Connecting, TLS and being let in take so many times what a question to a connected member
+/// takes,
+const VISIT: u32 = 4;
+/// and so long at least may the others take once one has answered.
+const OTHERS: Duration = Duration::from_millis(50);
+
+/// What is said of who did not answer in time, for no reason that is known.
+const SILENT: &str = "it does not answer";
+
+/// Somebody who is said to have a snapshot, and was asked.
+struct Asked {
+    sighting: Sighting,
+    offer: Option<Offering>,
+    /// Why there is no answer.
+    trouble: Option<String>,
+}
 
 /// What is looked for.
 enum Sought {
@@ -101,44 +117,87 @@ impl Node {
         let store = self.store()?;
         let row = blocking(move || store.view().snapshot(&id)).await?;
         let mut bytes = row.as_ref().map(|row| row.snapshot.bytes);
-        let mut holders = Vec::new();
+        let (mut holders, mut silent) = (Vec::new(), Vec::new());
         if let Some(row) = &row {
             holders.push(self.here(Some(row.held.bytes(row.snapshot.bytes))));
         }
         if let Some(finding) = finding {
-            let access = self.access_as_member(id);
-            let swarm = self
-                .plane()
-                .swarm(access, SwarmOptions::default(), |_| {})?;
-            let _expecting = swarm.expect_more();
-            let mut named: HashMap<PeerKey, Sighting> = HashMap::new();
-            finding
-                .search(&[Subject::Snapshot(id)], |sighting| {
-                    swarm.meet(vec![sighting.neighbour.clone()]);
-                    named.entry(sighting.neighbour.peer).or_insert(sighting);
-                })
-                .await;
-            let answered = async {
-                while swarm.offers().len() < named.len() {
-                    tokio::time::sleep(LOOK).await;
-                }
-            };
-            // Who does not answer in time is listed as said to have it.
-            let _ = tokio::time::timeout(ANSWERS, answered).await;
-            let offers: HashMap<_, _> = (swarm.offers().into_iter())
-                .map(|offer| (offer.peer, offer))
-                .collect();
-            bytes = bytes.or_else(|| offers.values().next().map(|offer| offer.total));
-            for sighting in named.into_values() {
-                let offer = offers.get(&sighting.neighbour.peer);
-                holders.push(self.holder(
-                    &sighting,
-                    offer.and_then(|offer| Some(offer.address.as_ref()?.to_string())),
-                    offer.map(|offer| offer.offered),
-                ));
+            let asked;
+            (asked, silent) = self.ask_who_has(&finding, id).await?;
+            bytes = bytes.or_else(|| asked.values().find_map(|a| Some(a.offer.as_ref()?.total)));
+            for one in asked.into_values() {
+                let at = (one.offer.as_ref()).and_then(|o| Some(o.address.as_ref()?.to_string()));
+                let offered = one.offer.as_ref().map(|offer| offer.offered);
+                let mut holder = self.holder(&one.sighting, at, offered);
+                holder.trouble = one.trouble;
+                holders.push(holder);
             }
         }
-        Ok(answer(id.to_string(), Some(id), bytes, holders))
+        Ok(Whereis {
+            silent,
+            ..answer(id.to_string(), Some(id), bytes, holders)
+        })
+    }
+
+    /// Finds who is said to have a snapshot, and asks each how much. Gives the names of those
+    /// too who did not say who has it.
+    async fn ask_who_has(
+        &self,
+        finding: &Finding,
+        id: SnapshotId,
+    ) -> Result<(HashMap<PeerKey, Asked>, Vec<String>), ApiError> {
+        let failures: Arc<Mutex<HashMap<PeerKey, String>>> = Arc::default();
+        let (failed, failed_now) = watch::channel(());
+        let hears = Arc::clone(&failures);
+        let access = self.access_as_member(id);
+        let swarm = (self.plane()).swarm(access, SwarmOptions::default(), move |event| {
+            if let FetchEvent::Lost { peer, why, .. } | FetchEvent::Dropped { peer, why } = event {
+                lock(&hears).insert(*peer, why.clone());
+                failed.send_replace(());
+            }
+        })?;
+        let _expecting = swarm.expect_more();
+        let mut named: HashMap<PeerKey, Sighting> = HashMap::new();
+        let searched = finding
+            .search(&[Subject::Snapshot(id)], Until::Settled, |sighting| {
+                swarm.meet(vec![sighting.neighbour.clone()]);
+                named.entry(sighting.neighbour.peer).or_insert(sighting);
+            })
+            .await;
+        let is_open = |peer: &PeerKey| {
+            !lock(&failures).contains_key(peer) && swarm.offers().iter().all(|o| o.peer != *peer)
+        };
+        let others = (searched.patience * VISIT).clamp(OTHERS, ANSWERS);
+        let mut deadline = Instant::now() + ANSWERS;
+        let (mut changes, mut failed_now) = (swarm.changes(), failed_now);
+        while named.keys().any(&is_open) {
+            if !swarm.offers().is_empty() {
+                deadline = deadline.min(Instant::now() + others);
+            }
+            tokio::select! {
+                changed = changes.changed() => if changed.is_err() { break },
+                changed = failed_now.changed() => if changed.is_err() { break },
+                () = tokio::time::sleep_until(deadline) => break,
+            }
+        }
+        let mut offers: HashMap<_, _> = (swarm.offers().into_iter())
+            .map(|offer| (offer.peer, offer))
+            .collect();
+        let mut failures = lock(&failures);
+        let asked = named.into_iter().map(|(peer, sighting)| {
+            let offer = offers.remove(&peer);
+            let trouble = match &offer {
+                Some(_) => None,
+                None => Some(failures.remove(&peer).unwrap_or_else(|| SILENT.to_owned())),
+            };
+            let asked = Asked {
+                sighting,
+                offer,
+                trouble,
+            };
+            (peer, asked)
+        });
+        Ok((asked.collect(), self.names_of(&searched)))
     }
 
     async fn where_part(
@@ -146,7 +205,7 @@ impl Node {
         finding: Option<Arc<Finding>>,
         subject: Subject,
     ) -> Result<Whereis, ApiError> {
-        let (store, mut holders) = (self.store()?, Vec::new());
+        let (store, mut holders, mut silent) = (self.store()?, Vec::new(), Vec::new());
         let (id, is_here) = match subject {
             Subject::Chunk(chunk) => {
                 let known = blocking(move || store.chunk(&chunk)).await?;
@@ -163,12 +222,14 @@ impl Node {
         }
         if let Some(finding) = finding {
             let named: Mutex<HashMap<PeerKey, Sighting>> = Mutex::default();
-            finding
-                .search(&[subject], |sighting| {
-                    let mut named = named.lock().unwrap_or_else(PoisonError::into_inner);
-                    named.entry(sighting.neighbour.peer).or_insert(sighting);
+            let searched = finding
+                .search(&[subject], Until::Settled, |sighting| {
+                    lock(&named)
+                        .entry(sighting.neighbour.peer)
+                        .or_insert(sighting);
                 })
                 .await;
+            silent = self.names_of(&searched);
             let named = named.into_inner().unwrap_or_else(PoisonError::into_inner);
             holders.extend(
                 named
@@ -176,7 +237,10 @@ impl Node {
                     .map(|sighting| self.holder(sighting, None, None)),
             );
         }
-        Ok(answer(id, None, None, holders))
+        Ok(Whereis {
+            silent,
+            ..answer(id, None, None, holders)
+        })
     }
 
     fn here(&self, bytes: Option<u64>) -> Holder {
@@ -186,6 +250,7 @@ impl Node {
             is_me: true,
             address: None,
             bytes,
+            trouble: None,
             found: "here".to_owned(),
             age_s: 0,
         }
@@ -200,6 +265,7 @@ impl Node {
             is_me: false,
             address: at.or_else(|| said.map(ToString::to_string)),
             bytes,
+            trouble: None,
             found: match sighting.told_by == self.peer() {
                 true => "told".to_owned(),
                 false => "dht".to_owned(),
@@ -208,12 +274,26 @@ impl Node {
         }
     }
 
+    /// What those are called who did not answer.
+    fn names_of(&self, searched: &Searched) -> Vec<String> {
+        let silent = searched.silent.iter();
+        let mut names: Vec<_> = silent
+            .map(|peer| self.name_of(peer).unwrap_or_else(|| peer.to_string()))
+            .collect();
+        names.sort();
+        names
+    }
+
     /// What a member is called.
     fn name_of(&self, peer: &PeerKey) -> Option<String> {
         let members = self.team().members();
         let member = members.into_iter().find(|member| member.node == *peer);
         member.map(|member| member.name)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn answer(
@@ -231,5 +311,6 @@ fn answer(
         snapshot: snapshot.map(SnapshotText),
         bytes,
         holders,
+        silent: Vec::new(),
     }
 }

@@ -1,5 +1,6 @@
 //! What can be chosen about advertising and searching.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::peer::PeerKey;
@@ -89,6 +90,12 @@ pub struct SearchConfig {
     pub asked_max: usize,
     /// The most keys whose surroundings are looked up; further keys are only asked for.
     pub lookups_max: usize,
+    /// The most peers that are asked because they are connected, not because a lookup named
+    /// them.
+    pub met_max: usize,
+    /// Who does not answer for so long is silent: the next is asked as well. How long it is
+    /// within these bounds follows from what answers take.
+    pub hedge: RangeInclusive<Duration>,
     /// A peer or lookup that does not answer for so long never will.
     pub timeout: Duration,
     /// This node is not asked.
@@ -102,6 +109,8 @@ impl Default for SearchConfig {
             parallel: 3,
             asked_max: 64,
             lookups_max: 8,
+            met_max: 8,
+            hedge: Duration::from_millis(50)..=Duration::from_secs(2),
             timeout: Duration::from_secs(10),
             me: None,
         }

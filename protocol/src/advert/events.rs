@@ -59,6 +59,9 @@ pub enum Input {
         /// Which.
         batch: BatchId,
     },
+    /// There are more peers than before, as after a start: what lookups told of the network
+    /// does not hold any more, and none is put off because the last came to nothing.
+    Grown,
     /// After this time, half of the peers of today are gone, as measured. The interval of
     /// sweeps becomes this, within its bounds, so that half the copies are still there when
     /// the next sweep comes.

@@ -96,6 +96,12 @@ impl Lookups {
         self.failures = self.failures.saturating_add(1);
     }
 
+    /// There is no reason any more to put the next lookup off.
+    pub(super) fn hasten(&mut self) {
+        self.not_before = None;
+        self.failures = 0;
+    }
+
     /// A lookup whose answer is overdue has failed.
     pub(super) fn expire(&mut self, now: Instant) {
         if let Some(open) = self.open.filter(|open| open.deadline <= now) {

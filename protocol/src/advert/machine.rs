@@ -86,6 +86,10 @@ impl Advert {
             Input::Failed { batch } => {
                 self.outbox.fail(now, batch, &self.config, &mut self.sent);
             }
+            Input::Grown => {
+                self.atlas = Atlas::default();
+                self.lookups.hasten();
+            }
             Input::Churn { half_life } => self.sweep.adapt(half_life),
             Input::Timeout => {}
         }

@@ -21,6 +21,7 @@ mod lookup;
 mod machine;
 mod message;
 mod outbox;
+mod patience;
 mod plan;
 mod position;
 mod rest;

@@ -3,14 +3,20 @@
 //! Owns: who was asked, who was named, when it is enough. Refuses: to believe it. A provider
 //! is a hint, and no one peer's answer can end a search: of those that it names, a third of
 //! the wanted number count.
+//!
+//! Nobody holds a search up: who does not answer within a few times what the others took is
+//! *silent*. It may still answer, but the next is asked in its place, and a search is
+//! *settled* when only silent ones are left.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::config::SearchConfig;
 use super::events::LookupId;
 use super::key::AdvertKey;
 use super::message::{FIND_KEYS_MAX, Found, Provider};
+use super::patience::Patience;
+use super::position::Position;
 use crate::peer::PeerKey;
 
 /// The most providers that one search tells of.
@@ -23,6 +29,12 @@ pub struct AskId(pub u64);
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SearchInput {
+    /// These peers can be asked without being looked for: they are connected. Those closest
+    /// to the first key are asked while a lookup goes on.
+    Met {
+        /// Who, in any order.
+        peers: Vec<PeerKey>,
+    },
     /// The answer to [`SearchOutput::Lookup`], closest first.
     Located {
         /// Which lookup.
@@ -98,6 +110,13 @@ pub enum Ended {
     Exhausted,
 }
 
+/// A question that is open.
+#[derive(Debug, Clone, Copy)]
+struct Open {
+    peer: PeerKey,
+    since: Instant,
+}
+
 /// The machine of one search. It wants to be started by an input: [`SearchInput::Timeout`].
 #[derive(Debug)]
 pub struct Search {
@@ -105,11 +124,19 @@ pub struct Search {
     keys: Vec<AdvertKey>,
     /// How many of the keys were looked up.
     looked_up: usize,
-    lookup: Option<(LookupId, Instant)>,
+    lookups: BTreeMap<LookupId, Instant>,
     to_ask: VecDeque<PeerKey>,
     known: BTreeSet<PeerKey>,
+    /// How many of those were met who may be asked without a lookup.
+    met: usize,
     asked: usize,
-    open: BTreeMap<AskId, (PeerKey, Instant)>,
+    open: BTreeMap<AskId, Open>,
+    /// When the machine was last told anything.
+    woken: Option<Instant>,
+    /// Who did not answer, and will not.
+    failed: Vec<PeerKey>,
+    answered: usize,
+    patience: Patience,
     seen: BTreeSet<PeerKey>,
     /// How many of them count towards the wanted number.
     counted: usize,
@@ -123,14 +150,19 @@ impl Search {
     pub fn new(config: SearchConfig, mut keys: Vec<AdvertKey>) -> Self {
         keys.truncate(FIND_KEYS_MAX);
         Self {
+            patience: Patience::new(config.hedge.clone()),
             config,
             keys,
             looked_up: 0,
-            lookup: None,
+            lookups: BTreeMap::new(),
             to_ask: VecDeque::new(),
             known: BTreeSet::new(),
+            met: 0,
             asked: 0,
             open: BTreeMap::new(),
+            woken: None,
+            failed: Vec::new(),
+            answered: 0,
             seen: BTreeSet::new(),
             counted: 0,
             ended: false,
@@ -144,20 +176,22 @@ impl Search {
             return;
         }
         match input {
+            SearchInput::Met { peers } => self.meet(peers),
             SearchInput::Located { lookup, peers } => self.locate(lookup, peers),
-            SearchInput::LookupFailed { lookup } => {
-                self.lookup = self.lookup.filter(|(open, _)| *open != lookup);
-            }
+            SearchInput::LookupFailed { lookup } => drop(self.lookups.remove(&lookup)),
             SearchInput::Answered { ask, found } => {
-                if let Some((peer, _)) = self.open.remove(&ask) {
-                    self.take(peer, found);
+                if let Some(open) = self.open.remove(&ask) {
+                    self.answered += 1;
+                    self.patience.learn(now - open.since);
+                    self.take(open.peer, found);
                 }
             }
-            SearchInput::AskFailed { ask } => drop(self.open.remove(&ask)),
+            SearchInput::AskFailed { ask } => {
+                self.failed.extend(self.open.remove(&ask).map(|o| o.peer));
+            }
             SearchInput::Timeout => {}
         }
-        self.lookup = self.lookup.filter(|(_, deadline)| *deadline > now);
-        self.open.retain(|_, (_, deadline)| *deadline > now);
+        self.expire(now);
         self.go_on(now);
     }
 
@@ -168,16 +202,90 @@ impl Search {
 
     /// When to wake the machine if nothing happens.
     pub fn next_timeout(&self) -> Option<Instant> {
-        let asks = self.open.values().map(|(_, deadline)| *deadline);
-        let lookup = self.lookup.map(|(_, deadline)| deadline);
-        asks.chain(lookup).min().filter(|_| !self.ended)
+        // First one becomes silent, and later it is given up.
+        let (ask, lookup, last) = (
+            self.patience.question(),
+            self.patience.lookup(),
+            self.config.timeout,
+        );
+        let asks = self.open.values().map(|open| (open.since, ask));
+        let lookups = self.lookups.values().map(|since| (*since, lookup));
+        let next = |(since, silent): (Instant, Duration)| match self.woken < Some(since + silent) {
+            true => since + silent.min(last),
+            false => since + last,
+        };
+        asks.chain(lookups).map(next).min().filter(|_| !self.ended)
+    }
+
+    /// Whether there is no point in waiting at `now`: everybody was asked who may know, all
+    /// have answered but those who are silent, and somebody has answered at all.
+    pub fn is_settled(&self, now: Instant) -> bool {
+        let is_quiet = self.busy(now) == 0 && !self.is_looking(now);
+        self.ended || (self.answered > 0 && self.to_ask.is_empty() && is_quiet)
+    }
+
+    /// How many answered.
+    pub fn answered(&self) -> usize {
+        self.answered
+    }
+
+    /// Who was asked and has not answered.
+    pub fn silent(&self) -> impl Iterator<Item = PeerKey> {
+        let open = self.open.values().map(|open| open.peer);
+        open.chain(self.failed.iter().copied())
+    }
+
+    /// How long an answer may take, going by those that came.
+    pub fn patience(&self) -> Duration {
+        self.patience.question()
+    }
+
+    /// Questions that may be answered any moment.
+    fn busy(&self, now: Instant) -> usize {
+        let silent_since = self.patience.question();
+        let open = self.open.values();
+        open.filter(|open| now < open.since + silent_since).count()
+    }
+
+    /// Whether a lookup may come to its end any moment.
+    fn is_looking(&self, now: Instant) -> bool {
+        let silent_since = self.patience.lookup();
+        (self.lookups.values()).any(|since| now < *since + silent_since)
+    }
+
+    /// Gives up who never will answer.
+    fn expire(&mut self, now: Instant) {
+        self.woken = Some(now);
+        let timeout = self.config.timeout;
+        self.lookups.retain(|_, since| now < *since + timeout);
+        let failed = &mut self.failed;
+        self.open.retain(|_, open| {
+            let is_open = now < open.since + timeout;
+            if !is_open {
+                failed.push(open.peer);
+            }
+            is_open
+        });
+    }
+
+    fn meet(&mut self, mut peers: Vec<PeerKey>) {
+        let Some(key) = self.keys.first().map(Position::of_key) else {
+            return;
+        };
+        peers.sort_by_cached_key(|peer| Position::of_peer(peer).distance(&key));
+        for peer in peers {
+            let has_room = self.met < self.config.met_max;
+            if has_room && Some(peer) != self.config.me && self.known.insert(peer) {
+                self.met += 1;
+                self.to_ask.push_back(peer);
+            }
+        }
     }
 
     fn locate(&mut self, lookup: LookupId, peers: Vec<PeerKey>) {
-        if self.lookup.is_none_or(|(open, _)| open != lookup) {
+        if self.lookups.remove(&lookup).is_none() {
             return;
         }
-        self.lookup = None;
         for peer in peers.into_iter().take(self.config.asked_max) {
             if Some(peer) != self.config.me && self.known.insert(peer) {
                 self.to_ask.push_back(peer);
@@ -216,24 +324,26 @@ impl Search {
             return self.end(Ended::Enough);
         }
         let may_ask = self.asked < self.config.asked_max;
-        let is_idle = self.to_ask.is_empty() && self.open.is_empty();
-        if is_idle && self.lookup.is_none() && may_ask {
+        let is_idle = self.to_ask.is_empty() && self.busy(now) == 0;
+        if may_ask && !self.is_looking(now) && (is_idle || self.looked_up == 0) {
             self.look_up(now);
         }
-        while self.open.len() < self.config.parallel && self.asked < self.config.asked_max {
+        let mut busy = self.busy(now);
+        while busy < self.config.parallel && self.asked < self.config.asked_max {
             let Some(peer) = self.to_ask.pop_front() else {
                 break;
             };
+            busy += 1;
             self.asked += 1;
             let ask = AskId(self.asked as u64);
-            self.open.insert(ask, (peer, now + self.config.timeout));
+            self.open.insert(ask, Open { peer, since: now });
             self.outputs.push_back(SearchOutput::Ask {
                 ask,
                 peer,
                 keys: self.keys.clone(),
             });
         }
-        if self.open.is_empty() && self.lookup.is_none() {
+        if self.open.is_empty() && self.lookups.is_empty() {
             self.end(Ended::Exhausted);
         }
     }
@@ -248,7 +358,7 @@ impl Search {
         };
         self.looked_up += 1;
         let lookup = LookupId(self.looked_up as u64);
-        self.lookup = Some((lookup, now + self.config.timeout));
+        self.lookups.insert(lookup, now);
         self.outputs
             .push_back(SearchOutput::Lookup { lookup, target });
     }

@@ -24,6 +24,9 @@ pub struct Whereis {
     pub bytes: Option<u64>,
     /// Who has it: this node first, then those who have most.
     pub holders: Vec<Holder>,
+    /// Members, by name, who were asked who has it and did not answer in time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub silent: Vec<String>,
 }
 
 /// A snapshot id in its text form.
@@ -44,6 +47,9 @@ pub struct Holder {
     pub address: Option<String>,
     /// How many bytes it offers; nothing if it was not reached, or was not asked.
     pub bytes: Option<u64>,
+    /// Why it was not reached, if it was asked and did not answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
     /// How it was found: `here`, `told` (it told this node itself), or `dht`.
     pub found: String,
     /// How many seconds ago it said so.

@@ -234,6 +234,32 @@ fn a_network_that_is_not_reached_is_asked_again_with_pauses() {
 }
 
 #[test]
+fn what_was_told_to_the_first_who_came_is_told_to_the_others_at_once() {
+    let mut world = World::with(1, 0, fast());
+    world.tell(Input::Announce(vec![AdvertKey::from_bytes([7; 16])]));
+    world.run_for(Duration::from_secs(60));
+    assert_eq!(world.advert.sent().keys, 1);
+    (1..10).for_each(|number| world.join(number));
+    world.tell(Input::Grown);
+    world.tell(Input::Announce(vec![AdvertKey::from_bytes([7; 16])]));
+    world.run_for(Duration::from_secs(60));
+    assert_eq!(world.advert.sent().keys, 11, "the first and all ten");
+}
+
+#[test]
+fn nobody_waits_for_the_next_attempt_at_a_lookup_when_members_come() {
+    let mut world = World::with(5, 0, fast());
+    world.lookups_fail = true;
+    world.tell(Input::Announce(vec![AdvertKey::from_bytes([7; 16])]));
+    world.run_for(HOUR);
+    world.lookups_fail = false;
+    let before = world.advert.sent().keys;
+    world.tell(Input::Grown);
+    world.run_for(Duration::from_secs(5));
+    assert_eq!(world.advert.sent().keys - before, 5);
+}
+
+#[test]
 fn peers_tell_how_many_keys_there_is_room_for() {
     let mut world = World::with(30, 1000, fast());
     assert_eq!(world.advert.capacity(), None);

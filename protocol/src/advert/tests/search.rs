@@ -25,8 +25,15 @@ struct Outcome {
     lookups: usize,
     seen: Vec<Seen>,
     ended: Ended,
-    most_open: usize,
+    most_busy: usize,
+    /// When there was no point in waiting any more.
+    settled_after: Option<Duration>,
+    ended_after: Duration,
+    silent: Vec<PeerKey>,
 }
+
+/// What an answer takes, in these models.
+const ROUND_TRIP: Duration = Duration::from_millis(2);
 
 fn answer(named: &[Vec<u16>]) -> Found {
     let mut all: Vec<u16> = named.concat();
@@ -57,49 +64,64 @@ fn run(
     near: &[Vec<u16>],
     answers: &Answers,
 ) -> Outcome {
-    let mut now = Instant::now();
+    let began = Instant::now();
+    let mut now = began;
     let mut search = Search::new(config, keys);
-    let (mut asked, mut seen, mut lookups, mut most_open) = (Vec::new(), Vec::new(), 0, 0);
+    let (mut asked, mut seen, mut lookups, mut most_busy) = (Vec::new(), Vec::new(), 0, 0);
     let mut inputs = VecDeque::from([SearchInput::Timeout]);
-    let mut silent = 0usize;
+    let mut settled_after = None;
     loop {
-        let input = inputs.pop_front().unwrap_or_else(|| {
-            now = search.next_timeout().expect("it goes on");
-            silent = 0;
-            SearchInput::Timeout
-        });
+        let input = match inputs.pop_front() {
+            Some(input) => {
+                now += ROUND_TRIP;
+                input
+            }
+            None => {
+                let next = search.next_timeout().expect("it goes on");
+                assert!(next > now, "it wakes when nothing is to be done");
+                now = next;
+                SearchInput::Timeout
+            }
+        };
         search.handle(now, input);
         while let Some(output) = search.poll() {
             match output {
                 SearchOutput::Lookup { lookup, .. } => {
-                    let peers = near.get(lookups).cloned().unwrap_or_default();
+                    let peers = near.get(lookups).cloned();
                     lookups += 1;
-                    let peers = peers.into_iter().map(peer).collect();
-                    inputs.push_back(SearchInput::Located { lookup, peers });
+                    // Without an answer, the lookup is silent as well.
+                    inputs.extend(peers.map(|peers| SearchInput::Located {
+                        lookup,
+                        peers: peers.into_iter().map(peer).collect(),
+                    }));
                 }
                 SearchOutput::Ask { ask, peer, .. } => {
                     asked.push(peer);
-                    match answers.get(&peer) {
-                        Some(named) => inputs.push_back(SearchInput::Answered {
-                            ask,
-                            found: answer(named),
-                        }),
-                        None => silent += 1,
-                    }
-                    most_open = most_open.max(silent + inputs.len());
+                    inputs.extend(answers.get(&peer).map(|named| SearchInput::Answered {
+                        ask,
+                        found: answer(named),
+                    }));
+                    most_busy = most_busy.max(inputs.len());
                 }
                 SearchOutput::Seen(found) => seen.push(found),
                 SearchOutput::Ended(ended) => {
                     assert_eq!(search.next_timeout(), None);
+                    assert!(search.is_settled(now));
                     return Outcome {
                         asked,
                         lookups,
                         seen,
                         ended,
-                        most_open,
+                        most_busy,
+                        settled_after: settled_after.or(Some(now - began)),
+                        ended_after: now - began,
+                        silent: search.silent().collect(),
                     };
                 }
             }
+        }
+        if search.is_settled(now) {
+            settled_after.get_or_insert(now - began);
         }
     }
 }
@@ -117,7 +139,7 @@ fn providers_that_several_peers_name_end_a_search() {
     let outcome = run(config, vec![key(1)], &near, &answers);
     assert_eq!(outcome.ended, Ended::Enough);
     assert!(
-        outcome.asked.len() < 10 && outcome.most_open <= 4,
+        outcome.asked.len() < 10 && outcome.most_busy <= 4,
         "{}",
         outcome.asked.len()
     );
@@ -142,12 +164,69 @@ fn one_liar_cannot_end_a_search() {
 }
 
 #[test]
-fn silent_peers_are_passed_over() {
-    let answers: Answers = [(peer(20), vec![vec![7]])].into();
+fn silent_peers_hold_nobody_up() {
+    // Every second one is silent, and so are the first three.
+    let alive = (4..=20).filter(|n| n % 2 == 0);
+    let answers: Answers = alive.map(|n| (peer(n), vec![vec![100 + n]])).collect();
     let near = [(1..=20).collect()];
-    let outcome = run(SearchConfig::default(), vec![key(1)], &near, &answers);
-    assert_eq!((outcome.asked.len(), outcome.seen.len()), (20, 1));
-    assert!(outcome.most_open <= 4);
+    let config = SearchConfig::default();
+    let outcome = run(config.clone(), vec![key(1)], &near, &answers);
+    assert_eq!((outcome.asked.len(), outcome.seen.len()), (20, 9));
+    assert_eq!(outcome.silent.len(), 11);
+    let settled = outcome.settled_after.expect("some answered");
+    assert!(settled < 12 * *config.hedge.start(), "{settled:?}");
+    assert!(
+        outcome.ended_after >= config.timeout,
+        "they may still answer"
+    );
+}
+
+#[test]
+fn where_nobody_answers_a_search_is_not_settled_before_all_are_given_up() {
+    let near = [(1..=20).collect()];
+    let config = SearchConfig::default();
+    let outcome = run(config.clone(), vec![key(1)], &near, &Answers::new());
+    assert_eq!((outcome.asked.len(), outcome.silent.len()), (20, 20));
+    assert_eq!(outcome.settled_after, Some(outcome.ended_after));
+}
+
+#[test]
+fn a_lookup_that_hangs_does_not_keep_those_from_being_asked_who_were_met() {
+    let mut search = Search::new(SearchConfig::default(), vec![key(1)]);
+    let mut now = Instant::now();
+    let peers = (0..100).map(peer).collect();
+    search.handle(now, SearchInput::Met { peers });
+    let mut asked = Vec::new();
+    let mut answers = VecDeque::new();
+    while !search.is_settled(now) {
+        while let Some(output) = search.poll() {
+            match output {
+                SearchOutput::Ask { ask, peer, .. } => {
+                    asked.push(peer);
+                    answers.push_back(ask);
+                }
+                SearchOutput::Lookup { .. } | SearchOutput::Seen(_) => {}
+                SearchOutput::Ended(_) => panic!("the lookup may still come back"),
+            }
+        }
+        let input = match answers.pop_front() {
+            Some(ask) => SearchInput::Answered {
+                ask,
+                found: answer(&[vec![7]]),
+            },
+            None => {
+                now = search.next_timeout().expect("the lookup is open");
+                SearchInput::Timeout
+            }
+        };
+        now += Duration::from_millis(1);
+        search.handle(now, input);
+    }
+    let mut nearest: Vec<_> = (0..100).map(peer).collect();
+    nearest.sort_by_key(|p| Position::of_peer(p).distance(&Position::of_key(&key(1))));
+    nearest.truncate(SearchConfig::default().met_max);
+    assert_eq!(asked, nearest, "those closest to the key, and no others");
+    assert_eq!(search.answered(), asked.len());
 }
 
 #[test]
