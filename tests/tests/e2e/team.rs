@@ -139,7 +139,12 @@ fn what_one_member_adds_is_got_by_its_id_from_any_other() {
     let said = alice.ok(&["--json", "whereis", &id]);
     let said: serde_json::Value = serde_json::from_str(&said).unwrap();
     let holders = said["holders"].as_array().unwrap();
-    let of = |name: &str| holders.iter().find(|holder| holder["name"] == name).unwrap();
+    let of = |name: &str| {
+        holders
+            .iter()
+            .find(|holder| holder["name"] == name)
+            .unwrap()
+    };
     assert!(of("bob")["trouble"].is_string() && of("bob")["bytes"].is_null());
     assert!(of("carol")["trouble"].is_null() && of("carol")["bytes"].is_u64());
 }
