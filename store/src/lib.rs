@@ -18,6 +18,7 @@ mod lease;
 mod open_files;
 mod pack;
 mod page_cache;
+pub mod places;
 pub mod progress;
 pub mod providers;
 mod read;
