@@ -117,9 +117,9 @@ impl Places {
     }
 
     fn free_name(&self, files: &[Arc<Listed>]) -> PathBuf {
-        let names = (0u64..).map(|n| Path::new(DIRECTORY).join(format!("{n:08x}")));
+        let mut names = (0u64..).map(|n| Path::new(DIRECTORY).join(format!("{n:08x}")));
         let is_free = |name: &PathBuf| files.iter().all(|file| file.name != *name);
-        names.filter(is_free).next().expect("numbers do not end")
+        names.find(is_free).expect("numbers do not end")
     }
 }
 
