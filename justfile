@@ -36,6 +36,11 @@ text *ARGS:
     cargo build --release --workspace
     cargo run --release -p shoal-tests --bin bench -- text {{ARGS}}
 
+# A line with delay, loss and reordering (--delay MS --loss % --mbit N); as root, like `fanout`.
+path *ARGS:
+    cargo build --release --workspace
+    cargo run --release -p shoal-tests --bin bench -- path {{ARGS}}
+
 # What moves for an edit: versions kept, rsync beside it, and shared in place.
 edits *ARGS:
     cargo build --release --workspace

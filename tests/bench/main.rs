@@ -12,6 +12,7 @@ mod getter;
 mod ingest;
 mod kept;
 mod latency;
+mod path;
 mod report;
 mod sets;
 mod sources;
@@ -44,6 +45,8 @@ enum What {
     Faults,
     /// A first fetch of text over a slow link, beside incompressible bytes; needs root.
     Text,
+    /// A line with delay and loss: TCP, datagrams, and a get; needs root.
+    Path,
     /// The source that lies in `faults`: it runs on a host of its own.
     #[value(hide = true)]
     Liar,
@@ -72,6 +75,8 @@ struct Args {
     /// Fan-out: only rooms with so many receivers.
     #[arg(long)]
     receivers: Option<usize>,
+    #[command(flatten)]
+    shape: path::Shape,
     /// Liar: what it serves.
     #[arg(long, hide = true, required_if_eq("what", "liar"))]
     ticket: Option<String>,
@@ -95,6 +100,7 @@ fn main() -> std::io::Result<()> {
         What::Swarm => return swarm::run(&sets),
         What::Faults => return faults::run(&sets),
         What::Text => return text::run(&sets),
+        What::Path => return path::run(&sets, &args.shape),
         _ => {}
     }
     sets::touch_memory(0.7)?;

@@ -2,8 +2,8 @@
 //! chosen rate.
 //!
 //! Owns: making them and taking them down again; what passed each link. Needs root and
-//! `iproute2`: where either lacks, [`Lab::new`] says so and gives nothing. Refuses: delay and
-//! loss, which the kernel here cannot make.
+//! `iproute2`: where either lacks, [`Lab::new`] says so and gives nothing. Refuses: delay,
+//! loss and NAT, which the kernel here cannot make: [`internet`](crate::internet) does.
 
 use std::ffi::OsStr;
 use std::net::Ipv4Addr;
@@ -37,8 +37,8 @@ pub struct Site {
 #[derive(Debug, Clone)]
 pub struct Host {
     namespace: String,
-    /// The other end of its link, at the bridge.
-    port: String,
+    /// The other end of its link, at the bridge; hosts of an internet have none.
+    port: Option<String>,
     /// Its address.
     pub ip: Ipv4Addr,
 }
@@ -106,7 +106,32 @@ impl Lab {
         shape(&namespace, "eth0", mbit);
         Host {
             namespace,
-            port: format!("p{number}"),
+            port: Some(format!("p{number}")),
+            ip,
+        }
+    }
+
+    /// A host whose only interface is one of this process, which moves there.
+    pub(crate) fn adopt(&mut self, interface: &str, ip: Ipv4Addr) -> Host {
+        let number = self.links;
+        self.links += 1;
+        let namespace = self
+            .namespace(&format!("h{number}"))
+            .expect("it could before");
+        let moved = Command::new("ip")
+            .args(["link", "set", interface, "netns", &namespace])
+            .args(["name", "eth0"])
+            .output()
+            .expect("`ip` ran before");
+        let told = String::from_utf8_lossy(&moved.stderr);
+        assert!(moved.status.success(), "{interface}: {told}");
+        run(&namespace, "ip link set lo up");
+        run(&namespace, &format!("ip addr add {ip}/32 dev eth0"));
+        run(&namespace, "ip link set eth0 up");
+        run(&namespace, "ip route add default dev eth0");
+        Host {
+            namespace,
+            port: None,
             ip,
         }
     }
@@ -114,12 +139,10 @@ impl Lab {
     /// Gives a host's link another rate, each way.
     ///
     /// # Panics
-    /// If the kernel refuses it.
+    /// If the kernel refuses it, or the host is plugged into no site.
     pub fn reshape(&self, host: &Host, mbit: u32) {
-        for (namespace, interface) in [
-            (&self.namespaces[0], host.port.as_str()),
-            (&host.namespace, "eth0"),
-        ] {
+        let port = host.port.as_deref().expect("a host at a site");
+        for (namespace, interface) in [(&self.namespaces[0], port), (&host.namespace, "eth0")] {
             run(namespace, &format!("tc qdisc del dev {interface} root"));
             shape(namespace, interface, mbit);
         }

@@ -9,6 +9,7 @@ mod fanout;
 mod faults;
 mod full_disk;
 mod history;
+mod internet;
 mod looking;
 mod repair;
 mod resume;
