@@ -43,9 +43,9 @@ impl<'a> Packet<'a> {
         // Version 4, a header of five words; neither a later fragment nor a first of several.
         let is_plain = bytes.len() >= HEADER_BYTES && bytes[0] == 0x45;
         let is_whole = is_plain && u16::from_be_bytes([bytes[6], bytes[7]]) & 0x3fff == 0;
-        let (transport, least) = match bytes.get(9).filter(|_| is_whole)? {
-            &TCP => (Transport::Tcp, 20),
-            &UDP => (Transport::Udp, 8),
+        let (transport, least) = match *bytes.get(9).filter(|_| is_whole)? {
+            TCP => (Transport::Tcp, 20),
+            UDP => (Transport::Udp, 8),
             _ => return None,
         };
         (bytes.len() >= HEADER_BYTES + least).then_some(Self { bytes, transport })
