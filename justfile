@@ -41,6 +41,11 @@ path *ARGS:
     cargo build --release --workspace
     cargo run --release -p shoal-tests --bin bench -- path {{ARGS}}
 
+# Links alone, by TCP and QUIC, over lines with delay and loss (--seconds S --mbit N); as root, like `fanout`.
+links *ARGS:
+    cargo build --release --workspace
+    cargo run --release -p shoal-tests --bin bench -- links {{ARGS}}
+
 # What moves for an edit: versions kept, rsync beside it, and shared in place.
 edits *ARGS:
     cargo build --release --workspace

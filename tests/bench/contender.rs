@@ -4,6 +4,11 @@ use std::io;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use shoal_tests::lab::Host;
+
+/// A server that was started is waited for so long.
+const START: Duration = Duration::from_secs(10);
+
 /// What a run cost.
 #[derive(Debug, Clone, Copy)]
 pub struct Cost {
@@ -92,10 +97,48 @@ pub fn free_port() -> io::Result<u16> {
 pub fn wait_for_port(port: u16) -> io::Result<()> {
     let start = Instant::now();
     while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-        if start.elapsed() > Duration::from_secs(10) {
+        if start.elapsed() > START {
             return Err(io::Error::other(format!("nothing listens on port {port}")));
         }
         std::thread::sleep(Duration::from_millis(10));
     }
     Ok(())
+}
+
+/// Waits until a command ends well: one that asks a server on another host something.
+pub fn wait_for_success(mut ask: impl FnMut() -> Command) -> io::Result<()> {
+    let start = Instant::now();
+    let mut quiet = || ask().stdout(Stdio::null()).stderr(Stdio::null()).status();
+    while !quiet()?.success() {
+        if start.elapsed() > START {
+            return Err(io::Error::other(format!("{:?} goes on failing", ask())));
+        }
+    }
+    Ok(())
+}
+
+/// What iperf3 on `client` says at the end of a test, with these arguments, against one that it
+/// starts on `server`.
+pub fn iperf3(server: &Host, client: &Host, args: &[&str]) -> io::Result<serde_json::Value> {
+    let child = server
+        .command("iperf3")
+        .args(["-s", "-1"])
+        .stdout(Stdio::null())
+        .spawn()?;
+    let _server = Server(child);
+    let start = Instant::now();
+    loop {
+        let output = client
+            .command("iperf3")
+            .args(["-J", "-c", &server.ip.to_string()])
+            .args(args)
+            .output()?;
+        let mut told: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+        match told["error"].as_str() {
+            None => return Ok(told["end"].take()),
+            // It does not listen yet.
+            Some(why) if why.contains("connect") && start.elapsed() < START => {}
+            Some(why) => return Err(io::Error::other(format!("iperf3: {why}"))),
+        }
+    }
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use shoal_tests::data;
 use shoal_tests::lab::{Host, Lab};
 
-use crate::contender::{Server, installed};
+use crate::contender::{Server, installed, iperf3, wait_for_success};
 use crate::getter::{assert_same, get_command};
 use crate::sets::Sets;
 use crate::transfer::share_command;
@@ -151,7 +151,11 @@ fn rsync(sets: &Sets, source: &Path, receivers: usize, mbit: u32) -> io::Result<
         .stderr(Stdio::null())
         .spawn()?;
     let _daemon = Server(daemon);
-    std::thread::sleep(Duration::from_millis(500));
+    wait_for_success(|| {
+        let mut list = room.source.command("rsync");
+        list.arg(format!("rsync://{}:{PORT}/", room.source.ip));
+        list
+    })?;
     let name = source.file_name().unwrap_or_default().to_string_lossy();
     let url = format!("rsync://{}:{PORT}/data/{name}", room.source.ip);
     room.all_get(source, |number, host| {
@@ -200,19 +204,7 @@ fn torrent(sets: &Sets, source: &Path, receivers: usize, mbit: u32) -> io::Resul
 /// Bytes a second that TCP gets over one such link, by iperf3.
 pub fn goodput(mbit: u32) -> io::Result<f64> {
     let room = Room::new(1, mbit)?;
-    let server = room
-        .source
-        .command("iperf3")
-        .args(["-s", "-1"])
-        .stdout(Stdio::null())
-        .spawn()?;
-    let _server = Server(server);
-    std::thread::sleep(Duration::from_millis(500));
-    let output = room.receivers[0]
-        .command("iperf3")
-        .args(["-R", "-t", "4", "-J", "-c", &room.source.ip.to_string()])
-        .output()?;
-    let told: serde_json::Value = serde_json::from_slice(&output.stdout)?;
-    let bits = told["end"]["sum_received"]["bits_per_second"].as_f64();
+    let told = iperf3(&room.source, &room.receivers[0], &["-R", "-t", "4"])?;
+    let bits = told["sum_received"]["bits_per_second"].as_f64();
     Ok(bits.ok_or_else(|| io::Error::other("iperf3 says no rate"))? / 8.0)
 }

@@ -12,6 +12,7 @@ mod getter;
 mod ingest;
 mod kept;
 mod latency;
+mod links;
 mod path;
 mod report;
 mod sets;
@@ -47,9 +48,16 @@ enum What {
     Text,
     /// A line with delay and loss: TCP, datagrams, and a get; needs root.
     Path,
+    /// Links alone, by each way, over lines with delay and loss; needs root.
+    Links,
     /// The source that lies in `faults`: it runs on a host of its own.
     #[value(hide = true)]
     Liar,
+    /// The ends of a link in `links`, on hosts of their own.
+    #[value(hide = true)]
+    LinkSource,
+    #[value(hide = true)]
+    LinkSink,
     /// Everything that needs no root.
     All,
 }
@@ -77,14 +85,18 @@ struct Args {
     receivers: Option<usize>,
     #[command(flatten)]
     shape: path::Shape,
+    #[command(flatten)]
+    ends: links::Ends,
     /// Liar: what it serves.
     #[arg(long, hide = true, required_if_eq("what", "liar"))]
     ticket: Option<String>,
     /// Liar: from which home.
     #[arg(long, hide = true, required_if_eq("what", "liar"))]
     home: Option<PathBuf>,
-    /// Liar: at which address.
-    #[arg(long, hide = true, required_if_eq("what", "liar"))]
+    /// Liar, ends of links: at which address.
+    #[arg(long, hide = true, required_if_eq_any([
+        ("what", "liar"), ("what", "link-source"), ("what", "link-sink"),
+    ]))]
     listen: Option<SocketAddr>,
 }
 
@@ -92,6 +104,12 @@ fn main() -> std::io::Result<()> {
     let args = Args::parse();
     if let (Some(ticket), Some(home), Some(listen)) = (&args.ticket, &args.home, args.listen) {
         return faults::lie(home, ticket, listen);
+    }
+    match (args.what, args.listen) {
+        (What::LinkSource, Some(at)) => return links::source(at, &args.ends),
+        (What::LinkSink, Some(from)) => return links::sink(from, &args.ends),
+        (What::Links, _) => return links::run(&args.shape, &args.ends),
+        _ => {}
     }
     std::fs::create_dir_all(&args.dir)?;
     let sets = sets::Sets::make(&args.dir.canonicalize()?, args.shrink)?;

@@ -5,7 +5,6 @@
 //! the packets of each direction.
 
 use std::io;
-use std::process::Stdio;
 use std::time::Duration;
 
 use clap::Args;
@@ -13,7 +12,7 @@ use shoal_tests::data;
 use shoal_tests::internet::{Internet, Line, Running};
 use shoal_tests::lab::{Host, Lab};
 
-use crate::contender::Server;
+use crate::contender::iperf3;
 use crate::getter::{Getter, assert_same};
 use crate::sets::Sets;
 use crate::transfer::{share_command, ticket_of};
@@ -24,9 +23,9 @@ const SEED: u64 = 1;
 /// What the line is like.
 #[derive(Debug, Clone, Args)]
 pub struct Shape {
-    /// Path: rate in Mbit/s, each way.
+    /// Path, links: rate in Mbit/s, each way.
     #[arg(long, default_value_t = 200)]
-    mbit: u32,
+    pub mbit: u32,
     /// Path: round trip in milliseconds.
     #[arg(long, default_value_t = 0.0)]
     delay: f64,
@@ -39,7 +38,18 @@ pub struct Shape {
 }
 
 impl Shape {
-    fn line(&self) -> Line {
+    /// A line of this rate, with this round trip and loss.
+    pub fn of(mbit: u32, delay: f64, loss: f64) -> Self {
+        Self {
+            mbit,
+            delay,
+            loss,
+            reordered: 0.0,
+        }
+    }
+
+    /// The line.
+    pub fn line(&self) -> Line {
         Line {
             mbit: self.mbit,
             delay: Duration::from_secs_f64(self.delay / 2e3),
@@ -50,15 +60,16 @@ impl Shape {
 }
 
 /// Two hosts, the second at the end of the line.
-struct Path {
-    near: Host,
-    far: Host,
+pub struct Path {
+    pub near: Host,
+    pub far: Host,
     running: Running,
     _lab: Lab,
 }
 
 impl Path {
-    fn new(line: Line) -> io::Result<Self> {
+    /// The two, with packets flowing.
+    pub fn new(line: Line) -> io::Result<Self> {
         let mut lab = Lab::new().ok_or_else(|| io::Error::other("no lab"))?;
         let mut internet = Internet::new(SEED);
         let mut host = |line| internet.host(&mut lab, line);
@@ -70,22 +81,6 @@ impl Path {
             running: internet.start(),
             _lab: lab,
         })
-    }
-
-    /// What iperf3 says at the end of sending from near to far, with further arguments.
-    fn iperf(&self, args: &[&str]) -> io::Result<serde_json::Value> {
-        let mut server = self.far.command("iperf3");
-        let server = server.args(["-s", "-1"]).stdout(Stdio::null()).spawn()?;
-        let _server = Server(server);
-        std::thread::sleep(Duration::from_millis(500));
-        let mut client = self.near.command("iperf3");
-        let at = self.far.ip.to_string();
-        let output = client
-            .args(["-t", "10", "-J", "-c", &at])
-            .args(args)
-            .output()?;
-        let mut told: serde_json::Value = serde_json::from_slice(&output.stdout)?;
-        Ok(told["end"].take())
     }
 }
 
@@ -111,13 +106,14 @@ pub fn run(sets: &Sets, shape: &Shape) -> io::Result<()> {
     );
     println!("| what | |");
     println!("|---|---|");
-    let tcp = path.iperf(&[])?;
+    let tcp = iperf3(&path.far, &path.near, &["-t", "10"])?;
     let round_trip = told(&tcp, "/streams/0/sender/min_rtt")? / 1e3;
     println!("| round trip of TCP, least | {round_trip:.1} ms |");
     let rate = told(&tcp, "/sum_received/bits_per_second")? / 1e6;
     println!("| TCP (iperf3) | {rate:.0} Mbit/s |");
     let rate = format!("{}M", shape.mbit);
-    let datagrams = path.iperf(&["-u", "-b", &rate, "-l", "1400"])?;
+    let datagrams = ["-t", "10", "-u", "-b", &rate, "-l", "1400"];
+    let datagrams = iperf3(&path.far, &path.near, &datagrams)?;
     let rate = told(&datagrams, "/sum_received/bits_per_second")? / 1e6;
     let lost = told(&datagrams, "/sum/lost_percent")?;
     println!("| UDP sent at that rate (iperf3) | {rate:.0} Mbit/s, {lost:.2} % lost |");

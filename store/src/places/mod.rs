@@ -24,7 +24,7 @@ use shoal_protocol::id::SnapshotId;
 use crate::Store;
 use crate::disk::{OpenMode, Root};
 use crate::error::StoreError;
-use crate::index::{AudienceId, SnapshotRow};
+use crate::index::{AudienceId, Coverage, SnapshotRow};
 use crate::progress::Progress;
 use rows::{Listed, Writer};
 
@@ -65,8 +65,9 @@ impl Places {
         })
     }
 
-    /// Lists the snapshots that `may_offer` allows and that are not listed yet, and forgets
-    /// those that are gone. Says whether it came to the end: not if the listener asked to
+    /// Lists the snapshots that `may_offer` allows, that are here whole and not listed yet, and
+    /// forgets those that are gone. One that is still being fetched has pages to come, and is
+    /// found by its own id meanwhile. Says whether it came to the end: not if the listener asked to
     /// stop. Takes 16 MiB of memory, and 16 bytes of disk for each chunk that is new.
     pub fn refresh(
         &self,
@@ -79,7 +80,8 @@ impl Places {
         let files = self.files();
         let listed: HashSet<SnapshotId> =
             (files.iter().flat_map(|file| file.snapshots.iter().copied())).collect();
-        let is_new = |row: &SnapshotRow| !listed.contains(&row.id());
+        let is_new =
+            |row: &SnapshotRow| row.held == Coverage::Complete && !listed.contains(&row.id());
         let is_stale = listed.iter().any(|id| !wanted.contains(id));
         if !is_stale && !rows.iter().any(is_new) {
             return Ok(true);
@@ -89,7 +91,8 @@ impl Places {
         let mut writer = Writer::new(store)?;
         let mut before = None;
         for row in &rows {
-            if anew || is_new(row) {
+            let is_kept = anew && listed.contains(&row.id());
+            if is_kept || is_new(row) {
                 let into = &mut writer;
                 if !gather::snapshot(store, before, row, into, progress)? {
                     return Ok(false);

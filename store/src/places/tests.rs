@@ -165,6 +165,23 @@ fn what_no_audience_may_be_offered_is_not_even_listed() {
 }
 
 #[test]
+fn what_is_still_coming_in_is_listed_once_it_is_whole() {
+    let world = World::new();
+    let id = first_version(&world);
+    change(&world, &id, |row| {
+        row.held = Coverage::Ranges(vec![0..1_000_000]);
+    });
+    let listed = places(&world);
+    let all = standing(&world.store, &id);
+    assert_eq!(locate(&world, &listed, all[0].0), []);
+    change(&world, &id, |row| row.held = Coverage::Complete);
+    assert!(listed.refresh(&world.store, &|_| true, &Silent).unwrap());
+    for (sought, position) in all {
+        assert_eq!(locate(&world, &listed, sought), [(id, position)]);
+    }
+}
+
+#[test]
 fn what_a_forgotten_snapshot_shared_is_found_in_the_one_that_is_left() {
     let world = World::new();
     let old = first_version(&world);
