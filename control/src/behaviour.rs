@@ -64,6 +64,7 @@ pub(super) struct Team {
     pub punch: dcutr::Behaviour,
     pub advert: request_response::Behaviour<Codec>,
     pub find: request_response::Behaviour<Codec>,
+    pub locate: request_response::Behaviour<Codec>,
     pub streams: Streams,
 }
 
@@ -100,6 +101,7 @@ impl Behaviour {
             punch: dcutr::Behaviour::new(local),
             advert: exchange(Protocol::Advert, limits, &requests, &answers),
             find: exchange(Protocol::Find, limits, &requests, &answers),
+            locate: exchange(Protocol::Locate, limits, &requests, &answers),
             streams: Streams::new(incoming, limits.kept_max),
         };
         Self {
@@ -121,6 +123,7 @@ impl Behaviour {
             Protocol::Admit => &mut self.admit,
             Protocol::Advert => &mut self.gate.inner().advert,
             Protocol::Find => &mut self.gate.inner().find,
+            Protocol::Locate => &mut self.gate.inner().locate,
         }
     }
 
@@ -174,7 +177,7 @@ fn exchange(
 ) -> request_response::Behaviour<Codec> {
     let streams_max = match protocol {
         Protocol::Admit => ADMIT_STREAMS_MAX,
-        Protocol::Advert | Protocol::Find => STREAMS_PER_CONNECTION_MAX,
+        Protocol::Advert | Protocol::Find | Protocol::Locate => STREAMS_PER_CONNECTION_MAX,
     };
     let config = request_response::Config::default()
         .with_request_timeout(limits.request)

@@ -8,7 +8,10 @@ use std::fmt;
 
 use data_encoding::HEXLOWER;
 use libp2p::StreamProtocol;
-use shoal_protocol::advert::{ACK_BYTES_MAX, BATCH_BYTES_MAX, FIND_BYTES_MAX, FOUND_BYTES_MAX};
+use shoal_protocol::advert::{
+    ACK_BYTES_MAX, BATCH_BYTES_MAX, FIND_BYTES_MAX, FOUND_BYTES_MAX, LOCATE_BYTES_MAX,
+    LOCATED_BYTES_MAX,
+};
 
 /// The protocol of raw streams between members, for a data link.
 pub const DATA_PROTOCOL: StreamProtocol = StreamProtocol::new("/shoal/1/data");
@@ -24,13 +27,15 @@ pub enum Protocol {
     Admit,
     /// Tells a member what is where.
     Advert,
-    /// Asks a member what is where.
+    /// Asks a member who has what.
     Find,
+    /// Asks a member where in its snapshots something stands.
+    Locate,
 }
 
 impl Protocol {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Admit, Self::Advert, Self::Find];
+    pub const ALL: [Self; 4] = [Self::Admit, Self::Advert, Self::Find, Self::Locate];
 
     /// What is negotiated on a stream.
     pub fn name(self) -> StreamProtocol {
@@ -38,6 +43,7 @@ impl Protocol {
             Self::Admit => "/shoal/1/admit",
             Self::Advert => "/shoal/1/advert",
             Self::Find => "/shoal/1/find",
+            Self::Locate => "/shoal/1/locate",
         })
     }
 
@@ -47,6 +53,7 @@ impl Protocol {
             Self::Admit => 512 << 10,
             Self::Advert => BATCH_BYTES_MAX,
             Self::Find => FIND_BYTES_MAX,
+            Self::Locate => LOCATE_BYTES_MAX,
         }
     }
 
@@ -56,6 +63,7 @@ impl Protocol {
             Self::Admit => 4 << 20,
             Self::Advert => ACK_BYTES_MAX,
             Self::Find => FOUND_BYTES_MAX,
+            Self::Locate => LOCATED_BYTES_MAX,
         }
     }
 }

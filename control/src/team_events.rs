@@ -38,6 +38,7 @@ impl Plane {
             TeamEvent::Relay(event) => self.on_relay_event(event),
             TeamEvent::Advert(event) => self.on_exchanged(Protocol::Advert, event),
             TeamEvent::Find(event) => self.on_exchanged(Protocol::Find, event),
+            TeamEvent::Locate(event) => self.on_exchanged(Protocol::Locate, event),
             TeamEvent::Punch(event) => match event.result {
                 Ok(_) => {
                     tracing::info!(peer = %event.remote_peer_id, "a relayed peer is reached directly now")

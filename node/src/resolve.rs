@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 
 use shoal_protocol::access::ticket::is_meant_as_ticket;
 use shoal_protocol::access::{Scope, Ticket, TicketError};
-use shoal_protocol::id::SnapshotId;
+use shoal_protocol::id::{ChunkId, SnapshotId};
 use shoal_protocol::names::{ArtifactRef, Base, IdPrefix};
 use shoal_protocol::path::ManifestPath;
 use shoal_store::index::{Origin, SnapshotRow, View};
@@ -49,6 +49,12 @@ impl Target {
         }
         if is_meant_as_ticket(text) {
             return ticket(text);
+        }
+        if text.parse::<ChunkId>().is_ok() {
+            let message = format!("{text} is a chunk, a piece of files");
+            return Err(ApiError::new(ErrorKind::Usage, message).hint(format!(
+                "`shoal cat {text} > FILE` writes its bytes, `shoal whereis {text}` says who has it"
+            )));
         }
         let path = absolute(&what.cwd, Path::new(text));
         if is_plainly_a_path(text) {

@@ -25,7 +25,7 @@ async fn a_stranger_learns_nothing_and_is_closed() {
     .await;
 
     assert!(spy.closest_peers(b"key").await.is_empty());
-    for protocol in [Protocol::Advert, Protocol::Find] {
+    for protocol in [Protocol::Advert, Protocol::Find, Protocol::Locate] {
         let refused = spy
             .request(target, protocol, Bytes::from_static(b"?"))
             .await;

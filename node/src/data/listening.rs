@@ -71,7 +71,6 @@ impl Listening {
                     | Kind::PageRequest
                     | Kind::RunRequest
                     | Kind::Cancel
-                    | Kind::Locate
                     | Kind::HaveRequest
             )
         };

@@ -54,6 +54,23 @@ pub(crate) fn read(
     receiver
 }
 
+/// The chunk that begins at `position`, and where it ends; the pages that lead there are fetched.
+pub(crate) async fn chunk_at(
+    hub: &Arc<Hub>,
+    position: u64,
+) -> Result<(ChunkId, Range<u64>), FetchError> {
+    let snapshot = hub.snapshot().await?;
+    let here = position..position.saturating_add(1).min(snapshot.bytes);
+    let chunks = chunks(hub, &snapshot, here).await?;
+    match chunks.front() {
+        Some(chunk) if chunk.start == position => Ok((chunk.id, chunk.start..chunk.end)),
+        _ => {
+            let why = format!("no chunk begins at position {position}");
+            Err(FetchError::Malformed(why))
+        }
+    }
+}
+
 /// Why reading stops early.
 enum Stop {
     Failed(FetchError),
@@ -113,7 +130,7 @@ impl Reading {
         bytes: u64,
     ) -> Result<(Range<u64>, Window), Stop> {
         let until = from.saturating_add(bytes).min(snapshot.bytes);
-        let chunks = self.chunks(snapshot, from..until).await?;
+        let chunks = chunks(&self.hub, snapshot, from..until).await?;
         let (Some(first), Some(last)) = (chunks.front(), chunks.back()) else {
             let why = format!("it has no chunk at position {from}");
             return Err(FetchError::Malformed(why).into());
@@ -121,35 +138,6 @@ impl Reading {
         let range = first.start..last.end;
         let session = self.ask(&range).await?;
         Ok((range, Window { chunks, session }))
-    }
-
-    /// The chunks of `positions`; pages that are missing are fetched.
-    async fn chunks(
-        &self,
-        snapshot: &Snapshot,
-        positions: Range<u64>,
-    ) -> Result<VecDeque<Wanted>, FetchError> {
-        loop {
-            let (store, record) = (self.hub.endpoint.store().clone(), *snapshot);
-            let asked = positions.clone();
-            let look = spawn_blocking(move || {
-                let source = StorePages(&store);
-                let missing = manifest::missing(&source, &record, asked.clone(), PAGES_MAX)?;
-                match missing.is_empty() {
-                    true => list_chunks(&source, &record, asked).map(Ok),
-                    false => Ok(Err(missing)),
-                }
-            });
-            match look.await.expect("the store does not panic") {
-                Ok(Ok(chunks)) => return Ok(chunks),
-                Ok(Err(missing)) => pages::fetch(&self.hub, missing).await?,
-                Err(ReadError::Missing(page)) => pages::fetch(&self.hub, vec![page]).await?,
-                Err(ReadError::Source(error)) => return Err(error.into()),
-                Err(corrupt @ ReadError::Corrupt { .. }) => {
-                    return Err(FetchError::Malformed(corrupt.to_string()));
-                }
-            }
-        }
     }
 
     /// Asks a source that offers `range` for it.
@@ -229,6 +217,35 @@ impl Reading {
             asked = self.ask(&(chunk.start..end)).await?;
         }
         Ok(())
+    }
+}
+
+/// The chunks of `positions`; pages that are missing are fetched.
+async fn chunks(
+    hub: &Arc<Hub>,
+    snapshot: &Snapshot,
+    positions: Range<u64>,
+) -> Result<VecDeque<Wanted>, FetchError> {
+    loop {
+        let (store, record) = (hub.endpoint.store().clone(), *snapshot);
+        let asked = positions.clone();
+        let look = spawn_blocking(move || {
+            let source = StorePages(&store);
+            let missing = manifest::missing(&source, &record, asked.clone(), PAGES_MAX)?;
+            match missing.is_empty() {
+                true => list_chunks(&source, &record, asked).map(Ok),
+                false => Ok(Err(missing)),
+            }
+        });
+        match look.await.expect("the store does not panic") {
+            Ok(Ok(chunks)) => return Ok(chunks),
+            Ok(Err(missing)) => pages::fetch(hub, missing).await?,
+            Err(ReadError::Missing(page)) => pages::fetch(hub, vec![page]).await?,
+            Err(ReadError::Source(error)) => return Err(error.into()),
+            Err(corrupt @ ReadError::Corrupt { .. }) => {
+                return Err(FetchError::Malformed(corrupt.to_string()));
+            }
+        }
     }
 }
 

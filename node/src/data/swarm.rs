@@ -15,7 +15,7 @@ use shoal_protocol::access::{
     Address, Grant, HolderSecret, Rights, Scope, SignedGrant, Source, Ticket,
 };
 use shoal_protocol::bounded::List;
-use shoal_protocol::id::{PageId, SnapshotId};
+use shoal_protocol::id::{ChunkId, PageId, SnapshotId};
 use shoal_protocol::peer::PeerKey;
 use shoal_protocol::snapshot::Snapshot;
 use shoal_protocol::wire::limits::NEIGHBOURS_MAX;
@@ -238,6 +238,12 @@ impl Swarm {
     pub fn read(&self, positions: Range<u64>) -> mpsc::Receiver<Result<Bytes, FetchError>> {
         self.hub.progressed();
         remote::read(Arc::clone(&self.hub), positions)
+    }
+
+    /// The chunk that begins at `position` of the snapshot, and its positions.
+    pub async fn chunk_at(&self, position: u64) -> Result<(ChunkId, Range<u64>), FetchError> {
+        self.hub.progressed();
+        remote::chunk_at(&self.hub, position).await
     }
 
     /// What its sockets moved so far.

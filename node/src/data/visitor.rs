@@ -21,9 +21,9 @@ use shoal_protocol::snapshot::Snapshot;
 use shoal_protocol::wire::limits::{FRAME_PAYLOAD_BYTES_MAX, GRANTS_PER_CONNECTION_MAX};
 use shoal_protocol::wire::{
     Admitted, Base, Busy, Bye, ByeReason, Enter, Entered, Features, Have, HaveRequest, HaveUpdate,
-    Hello, Kind, Located, Message, NotEntered, NotEnteredReason, NotWelcome, Outcome, PageRequest,
-    Pages, Pong, Present, Redeem, Refused, RefusedReason, RequestId, RunEnd, RunRequest,
-    TeamOperations, TeamSecret, Welcome,
+    Hello, Kind, Message, NotEntered, NotEnteredReason, NotWelcome, Outcome, PageRequest, Pages,
+    Pong, Present, Redeem, Refused, RefusedReason, RequestId, RunEnd, RunRequest, TeamOperations,
+    TeamSecret, Welcome,
 };
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
@@ -489,10 +489,6 @@ impl Visitor {
                 Message::PageRequest(asked) => self.ask_for_pages(asked),
                 Message::Cancel(cancel) => self.house.server.cancel(self, cancel.request),
                 Message::HaveRequest(asked) => self.tell_offer(&asked).await,
-                Message::Locate(asked) => self.outbox.say(Located {
-                    request: asked.request,
-                    places: List::empty(),
-                }),
                 Message::Ping(ping) => self.outbox.mention(Pong { token: ping.token }),
                 Message::Bye(_) => return Ok(()),
                 _ => {}

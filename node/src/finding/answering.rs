@@ -1,6 +1,6 @@
 //! What members ask over the control plane.
 //!
-//! Owns: taking in what others advertise, saying who has what, and the exchange of what is
+//! Owns: taking in what others advertise, saying who has what and where it stands, and the exchange of what is
 //! known of the team. Refuses: everybody who is no member, but for the exchange, in which a
 //! member shows that it is one.
 
@@ -9,11 +9,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use shoal_protocol::advert::{AdvertAck, AdvertBatch, Find, Refusal as AdvertRefusal};
+use shoal_protocol::advert::{AdvertAck, AdvertBatch, Find, Locate, Refusal as AdvertRefusal};
 use shoal_protocol::peer::PeerKey;
 use shoal_store::providers::ProviderStore;
 use tokio::task::spawn_blocking;
 
+use super::placing::Placing;
 use super::{discovery, key_of};
 use crate::node::unix_now_s;
 use crate::team::{Exchange, TeamBook};
@@ -33,6 +34,7 @@ impl Membership for Members {
 pub(super) struct Answers {
     pub(super) team: TeamBook,
     pub(super) providers: Arc<ProviderStore>,
+    pub(super) placing: Placing,
 }
 
 impl Requests for Answers {
@@ -92,6 +94,14 @@ impl Answers {
                 let find = Find::from_bytes(said).map_err(|_| Refusal::Refused)?;
                 let found = self.providers.find(&find.keys, now).map_err(failed)?;
                 Ok(found.to_bytes().into())
+            }
+            Protocol::Locate => {
+                let question = Locate::from_bytes(said).map_err(|_| Refusal::Refused)?;
+                let located = self.placing.answer(&question).map_err(|error| {
+                    tracing::warn!(%error, "it cannot be looked up where chunks stand");
+                    Refusal::Busy
+                })?;
+                Ok(located.to_bytes().into())
             }
             Protocol::Admit => Err(Refusal::Refused),
         }

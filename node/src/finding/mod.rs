@@ -1,14 +1,17 @@
 //! Finding each other, and who has what: the control plane at work for a node in a team.
 //!
 //! Owns: the running control plane with its records, and the four things done with it: telling
-//! members of the team what is new ([`contact`]), answering them ([`answering`]), announcing
-//! what is here ([`advertising`]), and searching ([`searching`]). Refuses: libp2p, which is
+//! members of the team what is new ([`contact`]), answering them ([`answering`]; where things
+//! stand, [`placing`]), announcing what is here ([`advertising`]), and searching ([`searching`],
+//! [`locating`]). Refuses: libp2p, which is
 //! `control`'s; deciding, which the machines of `shoal_protocol::advert` do; and bytes.
 
 mod advertising;
 mod answering;
 mod contact;
 mod keeping;
+mod locating;
+mod placing;
 mod searching;
 mod starting;
 mod streams;
@@ -22,13 +25,14 @@ use shoal_protocol::id::SnapshotId;
 use shoal_protocol::peer::PeerKey;
 use shoal_store::Store;
 use shoal_store::providers::ProviderStore;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::team::TeamBook;
 use shoal_control::{ControlHandle, ControlPeer, PeerId};
 
+pub(crate) use locating::Standing;
 pub(crate) use searching::{Searched, Sighting, Until};
 pub(crate) use starting::remember_minter;
 
@@ -43,6 +47,7 @@ pub(crate) struct Finding {
     team: TeamBook,
     providers: Arc<ProviderStore>,
     added: mpsc::Sender<SnapshotId>,
+    new_places: Arc<Notify>,
     tasks: TaskTracker,
     stop: CancellationToken,
     _stop: DropGuard,
@@ -61,6 +66,7 @@ impl Finding {
     pub(crate) fn added(&self, snapshot: SnapshotId) {
         // The next sweep brings what does not fit.
         let _ = self.added.try_send(snapshot);
+        self.new_places.notify_one();
     }
 
     /// Stops, and writes down what it knows.

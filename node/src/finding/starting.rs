@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use shoal_protocol::access::team::Invitation;
 use shoal_protocol::peer::PeerKey;
+use shoal_store::StoreError;
 use shoal_store::providers::{ProviderOptions, ProviderStore};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
@@ -18,6 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use super::advertising::Advertising;
 use super::answering::{Answers, Members};
+use super::placing::Placing;
 use super::streams::{self, Streams};
 use super::{ADDED_MAX, Finding, Shared, contact, keeping, tidy};
 use crate::api::{ApiError, ErrorKind};
@@ -38,16 +40,19 @@ impl Finding {
         let root = team.root().ok_or(crate::team::TeamError::None)?;
         node.plane().listen(node.is_daemon()).await?;
         let (store, identity) = (node.store()?, node.identity().clone());
-        let opened = store.clone();
-        let providers =
-            blocking(move || ProviderStore::open(&opened, ProviderOptions::default())).await?;
-        let providers = Arc::new(providers);
+        let (opened, of) = (store.clone(), team.clone());
+        let (providers, placing) = blocking(move || {
+            let providers = ProviderStore::open(&opened, ProviderOptions::default())?;
+            Ok::<_, StoreError>((Arc::new(providers), Placing::open(opened, of)?))
+        })
+        .await?;
         let data = node.plane().listening().await;
         let near = if node.is_daemon() { 1 } else { 0 };
         let mut config = config(node, &root)?;
         let answers = Answers {
             team: team.clone(),
             providers: Arc::clone(&providers),
+            placing: placing.clone(),
         };
         let start = |config: ControlConfig| {
             let members = Arc::new(Members(team.clone()));
@@ -89,6 +94,8 @@ impl Finding {
         tasks.spawn(streams::serve(node.clone(), handle.clone(), stop.clone()));
         tasks.spawn(contact::run(shared.clone()));
         tasks.spawn(tidy(Arc::clone(&providers), team.clone(), stop.clone()));
+        let new_places = Arc::clone(&placing.new);
+        tasks.spawn(placing.keep_up(stop.clone()));
         tasks.spawn(remember(node.home().to_owned(), shared.clone()));
         let advertising = Advertising {
             shared,
@@ -103,6 +110,7 @@ impl Finding {
             team,
             providers,
             added,
+            new_places,
             tasks,
             _stop: stop.clone().drop_guard(),
             stop,

@@ -11,6 +11,7 @@ use shoal_store::ReadError;
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::chunk;
 use super::source::Source;
 use crate::api::{ApiError, CatRequest, ErrorKind, Progress};
 use crate::data::SwarmOptions;
@@ -28,6 +29,16 @@ pub struct FileBytes {
 }
 
 impl FileBytes {
+    /// Bytes that are all here.
+    fn of(bytes: Bytes, cancel: DropGuard) -> Self {
+        let (sender, receiver) = mpsc::channel(1);
+        sender.try_send(Ok(bytes)).expect("there is room for one");
+        Self {
+            bytes: receiver,
+            _cancel: cancel,
+        }
+    }
+
     /// The next bytes; nothing at the end, an error as the last thing if there is one. Cancel
     /// safe.
     pub async fn next(&mut self) -> Option<Result<Bytes, ApiError>> {
@@ -44,10 +55,17 @@ impl FileBytes {
 }
 
 impl Node {
-    /// The bytes of a file in an artifact. Errors that come before the first byte come here.
+    /// The bytes of a file in an artifact, or of a chunk. Errors that come before the first byte come here.
     pub async fn cat(&self, request: CatRequest) -> Result<FileBytes, ApiError> {
         let cancelled = self.stop().child_token();
         let cancel = cancelled.clone().drop_guard();
+        if let Some(id) = chunk::named(&request.what) {
+            let bytes = self.chunk(id, &cancelled).await?;
+            return Ok(FileBytes::of(
+                part(&bytes, request.offset, request.length),
+                cancel,
+            ));
+        }
         let source = self
             .source(&request.what, request.timeout_s, &cancelled, |_| {})
             .await?;
@@ -86,6 +104,17 @@ impl Node {
             _cancel: cancel,
         })
     }
+}
+
+/// The part of `bytes` that is asked for.
+fn part(bytes: &Bytes, offset: u64, length: Option<u64>) -> Bytes {
+    let within = |offset: u64| {
+        usize::try_from(offset)
+            .unwrap_or(usize::MAX)
+            .min(bytes.len())
+    };
+    let end = offset.saturating_add(length.unwrap_or(u64::MAX));
+    bytes.slice(within(offset)..within(end))
 }
 
 /// What is read from this disk, and where to.

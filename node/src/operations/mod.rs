@@ -5,6 +5,7 @@
 
 mod add;
 mod cat;
+mod chunk;
 mod diff;
 mod doctor;
 mod du;

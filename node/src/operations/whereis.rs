@@ -8,12 +8,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use shoal_protocol::advert::Subject;
-use shoal_protocol::id::{ChunkId, SnapshotId};
+use shoal_protocol::id::SnapshotId;
 use shoal_protocol::manifest::{Content, EntryKind};
 use shoal_protocol::peer::PeerKey;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::chunk;
 use super::source::Source;
 use crate::api::{ApiError, ErrorKind, Holder, SnapshotText, What, Whereis, WhereisRequest};
 use crate::data::{FetchEvent, Offering, SwarmOptions};
@@ -61,7 +62,7 @@ impl Node {
     }
 
     async fn sought(&self, what: &What) -> Result<Sought, ApiError> {
-        if let Ok(chunk) = what.text.trim().parse::<ChunkId>() {
+        if let Some(chunk) = chunk::named(what) {
             return Ok(Sought::Part(Subject::Chunk(chunk)));
         }
         let (store, what) = (self.store()?, what.clone());

@@ -16,8 +16,10 @@ pub struct AdvertConfig {
     pub announced_max: usize,
     /// The most new keys that are collected; if more come, a sweep begins early instead.
     pub new_keys_max: usize,
-    /// How long new keys are collected before they are sent.
+    /// How long new keys are collected before they are sent, if none were sent lately,
     pub new_keys_delay: Duration,
+    /// and so long after the last were sent at the earliest.
+    pub new_keys_pause: Duration,
     /// The most keys of the sweep that are in memory. Each costs 16 bytes, and 16 more for
     /// each of its copies that is on its way.
     pub loaded_keys_max: usize,
@@ -59,7 +61,8 @@ impl Default for AdvertConfig {
             lookup_peers: 20,
             announced_max: 1000,
             new_keys_max: 16_384,
-            new_keys_delay: Duration::from_secs(120),
+            new_keys_delay: Duration::from_millis(200),
+            new_keys_pause: Duration::from_secs(120),
             loaded_keys_max: 16_384,
             batch_keys_max: super::BATCH_KEYS_MAX,
             open_max: 4,

@@ -31,6 +31,8 @@ pub struct Advert {
     new_keys: Waiting,
     /// When the new keys go.
     new_keys_due: Option<Instant>,
+    /// When the last of them went.
+    new_keys_went: Option<Instant>,
     sweep: Sweep,
     outbox: Outbox,
     /// Whether a lookup waits for its turn.
@@ -50,6 +52,7 @@ impl Advert {
             announced: Waiting::new(config.announced_max),
             new_keys: Waiting::new(config.new_keys_max),
             new_keys_due: None,
+            new_keys_went: None,
             sweep: Sweep::new(now, &config, resume),
             outbox: Outbox::default(),
             wants_lookup: false,
@@ -141,7 +144,9 @@ impl Advert {
             return;
         }
         if self.new_keys.is_empty() {
-            self.new_keys_due = Some(now + self.config.new_keys_delay);
+            let paused = self.new_keys_went.map(|at| at + self.config.new_keys_pause);
+            let soon = now + self.config.new_keys_delay;
+            self.new_keys_due = Some(paused.map_or(soon, |at| at.max(soon)));
         }
         if !self.new_keys.add(keys) {
             self.sweep.hasten();
@@ -210,6 +215,9 @@ impl Advert {
                 Known::Missing(at) => return Some(at),
                 Known::Region(region) => {
                     let keys = waiting.take(&region);
+                    if new_keys_go {
+                        self.new_keys_went = Some(now);
+                    }
                     let peers = self.peers_in(&region);
                     self.put(Lane::Urgent, &keys, &peers);
                 }

@@ -17,6 +17,7 @@ mod atlas;
 mod config;
 mod events;
 mod key;
+mod locate;
 mod lookup;
 mod machine;
 mod message;
@@ -38,6 +39,10 @@ mod tests;
 pub use config::{AdvertConfig, SearchConfig};
 pub use events::{BatchId, Input, LookupId, Output, Progress, Sent};
 pub use key::{ADVERT_KEY_BYTES, AdvertKey, DiscoveryKey, Subject};
+pub use locate::{
+    LOCATE_BYTES_MAX, LOCATE_IDS_MAX, LOCATED_BYTES_MAX, LOCATED_PLACES_MAX, Locate, Located,
+    Place, Sought,
+};
 pub use machine::Advert;
 pub use message::{
     ACK_BYTES_MAX, AdvertAck, AdvertBatch, BATCH_BYTES_MAX, BATCH_KEYS_MAX, FIND_BYTES_MAX,

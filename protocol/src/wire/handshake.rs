@@ -54,17 +54,15 @@ impl Features {
     pub const NONE: Features = Features(0);
     /// Pushes and understands [`super::HaveUpdate`].
     pub const HAVE_UPDATES: Features = Features(1);
-    /// Answers [`super::Locate`].
-    pub const LOCATE: Features = Features(1 << 1);
     /// Reads payloads compressed by zstd.
-    pub const ZSTD: Features = Features(1 << 2);
+    pub const ZSTD: Features = Features(1 << 1);
     /// Reads payloads compressed by zstd against a base.
-    pub const ZSTD_WITH_BASE: Features = Features(1 << 3);
+    pub const ZSTD_WITH_BASE: Features = Features(1 << 2);
     /// Tells and understands [`super::Neighbours`].
-    pub const NEIGHBOURS: Features = Features(1 << 4);
+    pub const NEIGHBOURS: Features = Features(1 << 3);
     /// Belongs to a team, or could: understands [`super::Enter`] and [`super::Redeem`] and
     /// what comes of them. Says nothing of whether there is a team.
-    pub const TEAM: Features = Features(1 << 5);
+    pub const TEAM: Features = Features(1 << 4);
 
     /// What both have.
     #[must_use]

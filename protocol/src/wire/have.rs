@@ -1,16 +1,14 @@
 //! Who has what.
 //!
-//! Owns: the messages that exchange have-maps, tell of others who have something, and find
-//! chunks in other snapshots. Refuses:
+//! Owns: the messages that exchange have-maps and tell of others who have something. Refuses:
 //! held positions that are not on offer; they are nobody's business.
 
 use bincode::{Decode, Encode};
 
-use super::limits::{LOCATE_IDS_MAX, LOCATED_PLACES_MAX, NEIGHBOUR_ADDRESSES_MAX, NEIGHBOURS_MAX};
-use super::transfer::RequestId;
+use super::limits::{NEIGHBOUR_ADDRESSES_MAX, NEIGHBOURS_MAX};
 use crate::access::Address;
 use crate::bounded::List;
-use crate::id::{ChunkId, PageId, SnapshotId};
+use crate::id::SnapshotId;
 use crate::peer::PeerKey;
 
 /// Asks what of a snapshot is on offer.
@@ -60,42 +58,4 @@ pub struct Neighbour {
     pub peer: PeerKey,
     /// Where, best first.
     pub addresses: List<Address, NEIGHBOUR_ADDRESSES_MAX>,
-}
-
-/// Asks where these stand in snapshots that the asker may read.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
-pub struct Locate {
-    /// Comes back in the answer.
-    pub request: RequestId,
-    /// What is looked for.
-    pub sought: List<Sought, LOCATE_IDS_MAX>,
-}
-
-/// What can be looked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Encode, Decode)]
-pub enum Sought {
-    /// One chunk.
-    Chunk(ChunkId),
-    /// The content list of a file.
-    Content(PageId),
-}
-
-/// The answer to a [`Locate`]: what was not found is left out.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
-pub struct Located {
-    /// From the question.
-    pub request: RequestId,
-    /// Where things stand.
-    pub places: List<Place, LOCATED_PLACES_MAX>,
-}
-
-/// Where one of the sought things stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
-pub struct Place {
-    /// Which of the sought, by its index in the question.
-    pub index: u16,
-    /// In a snapshot that the asker may read,
-    pub snapshot: SnapshotId,
-    /// from this position on.
-    pub position: u64,
 }

@@ -64,10 +64,6 @@ pub const DETAIL_BYTES_MAX: usize = 256;
 pub const LISTEN_ADDRESSES_MAX: usize = 8;
 /// The most grants that may be in force on one connection.
 pub const GRANTS_PER_CONNECTION_MAX: usize = 64;
-/// The most ids in one Locate.
-pub const LOCATE_IDS_MAX: usize = 256;
-/// The most places in one Located.
-pub const LOCATED_PLACES_MAX: usize = 512;
 
 /// How long a connection may take to present a valid grant, in milliseconds.
 pub const ADMISSION_MS_MAX: u64 = 5_000;

@@ -5,7 +5,7 @@
 
 use super::frame::FrameError;
 use super::handshake::{Admitted, Bye, Hello, Ping, Pong, Present, Refused};
-use super::have::{Have, HaveRequest, HaveUpdate, Locate, Located, Neighbours};
+use super::have::{Have, HaveRequest, HaveUpdate, Neighbours};
 use super::limits::{
     FRAME_HEADER_BYTES_MAX, FRAME_PAYLOAD_BYTES_MAX, TEAM_BATCH_BYTES_MAX, WIRE_VERSION,
 };
@@ -104,9 +104,7 @@ messages! {
     0x20 HaveRequest: header       64, payload 0;
     0x21 Have:        header       64, payload PAYLOAD;
     0x22 HaveUpdate:  header       64, payload PAYLOAD;
-    0x23 Locate:      header 16 << 10, payload 0;
-    0x24 Located:     header 32 << 10, payload 0;
-    0x25 Neighbours:  header 32 << 10, payload 0;
+    0x23 Neighbours:  header 32 << 10, payload 0;
     0x30 Enter:       header  4 << 10, payload 0;
     0x31 Entered:     header  4 << 10, payload PAYLOAD;
     0x32 NotEntered:  header       64, payload 0;

@@ -18,9 +18,7 @@ pub use frame::{FrameError, Prefix, write_head};
 pub use handshake::{
     Admitted, Bye, ByeReason, Features, Hello, Ping, Pong, Present, Refused, RefusedReason,
 };
-pub use have::{
-    Have, HaveRequest, HaveUpdate, Locate, Located, Neighbour, Neighbours, Place, Sought,
-};
+pub use have::{Have, HaveRequest, HaveUpdate, Neighbour, Neighbours};
 pub use message::{Kind, Message};
 pub use team::{
     Enter, Entered, NotEntered, NotEnteredReason, NotWelcome, NotWelcomeReason, Redeem, TeamHeads,

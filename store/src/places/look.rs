@@ -6,10 +6,10 @@
 
 use std::collections::HashMap;
 
+use shoal_protocol::advert::{Place, Sought};
 use shoal_protocol::id::SnapshotId;
 use shoal_protocol::manifest::{Content, EntryKind, SnapshotCursor, Step};
 use shoal_protocol::paged_list::ReadError;
-use shoal_protocol::wire::{Place, Sought};
 
 use super::Places;
 use super::rows::Hint;

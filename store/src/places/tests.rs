@@ -2,9 +2,9 @@
 // A coverage of one range is what is meant.
 #![allow(clippy::single_range_in_vec_init)]
 
+use shoal_protocol::advert::{Place, Sought};
 use shoal_protocol::id::{ChunkId, SnapshotId};
 use shoal_protocol::manifest::{Content, EntryKind, SnapshotCursor, Step};
-use shoal_protocol::wire::{Place, Sought};
 
 use super::*;
 use crate::index::{AudienceId, Coverage};

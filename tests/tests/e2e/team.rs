@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicU16, Ordering};
 
+use shoal_protocol::id::ChunkId;
 use shoal_tests::data;
 use shoal_tests::shoal::{Home, Running};
 
@@ -224,4 +225,30 @@ fn bytes_of_a_member_that_no_address_leads_to_come_by_a_stream_and_peers_says_wh
     assert_eq!(peer["link"]["way"], "stream", "{peer}");
     let why = peer["link"]["why"].as_str().unwrap();
     assert!(why.starts_with("nothing gets through directly"), "{why}");
+}
+
+#[test]
+fn a_chunk_is_found_by_its_id_where_a_member_may_read_it_and_nowhere_else() {
+    let a = Node::founder("anna");
+    let b = Node::new();
+    b.join(&a.invite(), "ben");
+    b.meets(1);
+    let add = |name: &str, args: &[&str]| {
+        let (file, text) = (a.home.outside().join(name), format!("{name}\n").repeat(500));
+        std::fs::write(&file, &text).unwrap();
+        a.ok(&[&["add", &*file.to_string_lossy()], args].concat());
+        (ChunkId::of(text.as_bytes()).to_string(), text)
+    };
+    // The private one is here first: whatever is listed when the other is found has seen it.
+    let (private, _) = add("private", &["--private"]);
+    let (shared, text) = add("shared", &[]);
+    while b.code(&["cat", &shared]) != 0 {}
+    assert_eq!(b.ok(&["cat", &shared]), text);
+    let part = b.ok(&["cat", &shared, "--offset", "7", "--length", "6"]);
+    assert_eq!(part, "shared");
+    let nobodys = ChunkId::of(b"nobody has this").to_string();
+    let (of_private, of_nobodys) = (b.code(&["cat", &private]), b.code(&["cat", &nobodys]));
+    assert_eq!(of_private, of_nobodys, "a private chunk is like none");
+    assert_eq!(of_private, 5);
+    assert_eq!(a.code(&["cat", &private]), 0, "it is there");
 }

@@ -7,6 +7,7 @@ use super::super::*;
 use crate::access::Address;
 use crate::bounded::List;
 use crate::codec;
+use crate::id::{ChunkId, PageId, SnapshotId};
 use crate::peer::PeerKey;
 
 fn address(text: &str) -> Address {
@@ -46,6 +47,25 @@ fn found() -> Found {
     }
 }
 
+fn locate() -> Locate {
+    let chunk = Sought::Chunk(ChunkId::of(b"c"));
+    let content = Sought::Content(PageId::of(b"p"));
+    Locate {
+        sought: List::new(vec![chunk, content]).expect("few"),
+    }
+}
+
+fn located(index: u16) -> Located {
+    let place = Place {
+        index,
+        snapshot: SnapshotId::of(b"s"),
+        position: 77,
+    };
+    Located {
+        places: List::new(vec![place]).expect("few"),
+    }
+}
+
 /// Golden: a change here is a change of the protocol.
 #[test]
 fn messages_have_the_bytes_that_they_always_had() {
@@ -67,6 +87,8 @@ fn messages_have_the_bytes_that_they_always_had() {
         ack(Some(Refusal::Epoch)).to_bytes(),
         find.to_bytes(),
         found().to_bytes(),
+        locate().to_bytes(),
+        located(1).to_bytes(),
     ]
     .map(|bytes| data_encoding::HEXLOWER.encode(&bytes) + "\n");
     let now = lines.concat();
@@ -164,4 +186,24 @@ proptest! {
         }
         let _ = Find::from_bytes(&bytes);
     }
+}
+
+#[test]
+fn a_place_of_something_that_was_not_asked_for_is_refused() {
+    let question = locate();
+    let read = Located::from_bytes(&located(1).to_bytes(), &question);
+    assert_eq!(read.expect("well formed"), located(1));
+    assert!(Located::from_bytes(&located(2).to_bytes(), &question).is_err());
+}
+
+#[test]
+fn the_longest_question_and_answer_about_places_fit_their_bounds() {
+    let question = Locate {
+        sought: List::new(vec![Sought::Chunk(ChunkId::of(b"c")); LOCATE_IDS_MAX]).expect("fits"),
+    };
+    let answer = Located {
+        places: List::new(vec![located(0).places[0]; LOCATED_PLACES_MAX]).expect("fits"),
+    };
+    assert!(question.to_bytes().len() <= LOCATE_BYTES_MAX);
+    assert!(answer.to_bytes().len() <= LOCATED_BYTES_MAX);
 }

@@ -18,7 +18,7 @@ use crate::access::{
 };
 use crate::bounded::{List, Text};
 use crate::have::RangeSet;
-use crate::id::{ChunkId, PageId, SnapshotId, TeamId};
+use crate::id::{PageId, SnapshotId, TeamId};
 use crate::peer::PeerKey;
 use crate::snapshot::{ProfileId, Shape, Snapshot};
 
@@ -87,11 +87,6 @@ fn the_longest_messages_fit_into_their_headers() {
             NEIGHBOUR_ADDRESSES_MAX
         ]),
     };
-    let place = Place {
-        index: 0,
-        snapshot,
-        position: 0,
-    };
     let messages: Vec<(Message, usize)> = vec![
         (
             Hello::new(
@@ -146,22 +141,6 @@ fn the_longest_messages_fit_into_their_headers() {
                         .map(|position| Base { position, ..base })
                         .collect(),
                 ),
-            }
-            .into(),
-            0,
-        ),
-        (
-            Locate {
-                request: REQUEST,
-                sought: list(vec![Sought::Chunk(ChunkId::of(b"")); LOCATE_IDS_MAX]),
-            }
-            .into(),
-            0,
-        ),
-        (
-            Located {
-                request: REQUEST,
-                places: list(vec![place; LOCATED_PLACES_MAX]),
             }
             .into(),
             0,
@@ -257,8 +236,8 @@ fn pages_come_apart_at_their_lengths() {
 
 #[test]
 fn features_that_nobody_here_knows_are_ignored() {
-    let (mine, theirs) = (Features::LOCATE, Features(u64::MAX));
-    assert_eq!(mine.common(theirs), Features::LOCATE);
+    let (mine, theirs) = (Features::TEAM, Features(u64::MAX));
+    assert_eq!(mine.common(theirs), Features::TEAM);
     assert!(!mine.contains(Features::ZSTD));
 }
 

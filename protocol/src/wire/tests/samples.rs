@@ -245,29 +245,6 @@ fn first_samples() -> Vec<(Message, usize)> {
             range_bytes,
         ),
         (
-            Locate {
-                request,
-                sought: list(vec![
-                    Sought::Chunk(ChunkId::of(b"c")),
-                    Sought::Content(PageId::of(b"p")),
-                ]),
-            }
-            .into(),
-            0,
-        ),
-        (
-            Located {
-                request,
-                places: list(vec![Place {
-                    index: 1,
-                    snapshot,
-                    position: 77,
-                }]),
-            }
-            .into(),
-            0,
-        ),
-        (
             Neighbours {
                 snapshot,
                 peers: list(vec![Neighbour {
