@@ -27,8 +27,8 @@ use round::{Lap, Round};
 
 /// The window never gets smaller, in packets (BBR's `MinPipeCwnd`).
 const PACKETS_MIN: u64 = 4;
-/// How many packets are sent ahead of any acknowledgement.
-const PACKETS_INITIAL: u64 = 32;
+/// How many packets are sent ahead of any acknowledgement, in about a round trip.
+const PACKETS_INITIAL: u64 = 64;
 /// The size of a packet before the path's is known.
 const PACKET_BYTES: u64 = 1200;
 /// Startup ends after so many rounds that did not bring so many times what was before.

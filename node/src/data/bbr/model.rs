@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::round::Lap;
+use super::round::{Lap, ROUND_MIN};
 
 /// A least round trip that was not seen for so long may be one of another path.
 const ROUND_TRIP_LASTS: Duration = Duration::from_secs(10);
@@ -75,9 +75,10 @@ impl Model {
         self.bound.map_or(most, |bound| most.min(bound))
     }
 
-    /// How long the path is, and what may wait on it.
+    /// How long the path is, and what may wait on it. No shorter than a round can be: on a
+    /// short path it is the processors that wait.
     pub(super) fn base(&self) -> Duration {
-        self.least() + SLACK
+        (self.least() + SLACK).max(ROUND_MIN)
     }
 
     /// How long the path is when nothing waits on it.
@@ -90,9 +91,12 @@ impl Model {
     }
 
     /// What a window has to hold for the rate to stay, although others may have packets wait.
-    /// As with BBR's `cwnd_gain`, not any number of them.
+    /// Of what waits beyond twice the slack only half is made up for, so that queues do not
+    /// grow by it; as with BBR's `cwnd_gain`, twice the path's length is the most.
     pub(super) fn held(&self) -> Duration {
-        self.smoothed.clamp(self.base(), 2 * self.base())
+        let base = self.base();
+        let beyond = self.smoothed.saturating_sub(base + SLACK);
+        (self.smoothed - beyond / 2).clamp(base, 2 * base)
     }
 
     /// Nothing came within the least round trip for long: it may never again.

@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 /// No round is shorter: on a short path single wake-ups would be all that is measured.
-const ROUND_MIN: Duration = Duration::from_millis(10);
+pub(super) const ROUND_MIN: Duration = Duration::from_millis(10);
 /// A round that lost more than this share of its bytes met a full queue (BBR's `LossThresh`)…
 const LOSS_SHARE: f64 = 0.02;
 /// …if it is as many packets more, which in a short round may be chance.
