@@ -19,9 +19,10 @@ const PATIENCE_S: u64 = 60;
 Examples:
   shoal cat lab/imagenet:README.md
   shoal cat snap_1f3a9c:model.safetensors --length 8 | xxd
-  shoal cat snap_1f3a9c:data.bin --offset 1GiB --length 64KiB > part")]
+  shoal cat snap_1f3a9c:data.bin --offset 1GiB --length 64KiB > part
+  shoal cat chunk_5e1f… > chunk     # the whole id; in a team from whoever has it")]
 pub struct Args {
-    /// WHAT:path, or WHAT alone where it is a single file
+    /// WHAT:path, or WHAT alone where it is a single file or a chunk
     #[arg(value_name = "WHAT:PATH")]
     pub what: String,
     /// Begin this many bytes into the file, like 4096 or 1GiB
