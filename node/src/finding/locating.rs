@@ -50,7 +50,7 @@ impl Finding {
                 // Whoever waits for this has gone then.
                 let _ = told.send(sighting.neighbour);
             };
-            self.search(&subjects, Until::Settled, tell).await
+            self.search(&subjects, Until::Found, tell).await
         };
         tokio::pin!(search);
         let mut searched = None;

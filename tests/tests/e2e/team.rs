@@ -285,11 +285,16 @@ fn what_nobody_has_any_more_in_an_artifact_comes_from_another_that_holds_the_sam
     carol.meets(1);
     let id = half_lost(&alice, &bob);
     let to = carol.home.outside().join("got");
-    let got = carol.home.run(&["get", &id, &to.to_string_lossy(), "--timeout", "60s"]);
+    let got = carol
+        .home
+        .run(&["get", &id, &to.to_string_lossy(), "--timeout", "60s"]);
     let got = got.ok();
     let read = |name: &str| std::fs::read(to.join(name)).unwrap();
     assert_eq!(read("log"), data::bytes("log", 3_000_000));
-    assert_eq!(read("model/weights"), data::bytes("shared weights", 3_000_000));
+    assert_eq!(
+        read("model/weights"),
+        data::bytes("shared weights", 3_000_000)
+    );
     assert!(got.stderr.contains("other artifacts"), "{}", got.stderr);
 }
 

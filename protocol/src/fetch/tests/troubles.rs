@@ -215,9 +215,17 @@ fn at_the_end_a_newcomer_that_was_never_measured_is_given_a_try() {
 #[test]
 fn what_nobody_can_send_is_stranded_until_it_comes_from_elsewhere() {
     let mut rig = Rig::new(2);
-    assert_eq!(rig.fetch.stranded(), RangeSet::of(0..2 * RUN), "nobody is here");
+    assert_eq!(
+        rig.fetch.stranded(),
+        RangeSet::of(0..2 * RUN),
+        "nobody is here"
+    );
     let first = rig.join(1, 0..RUN + MIB);
-    assert_eq!(rig.fetch.stranded(), RangeSet::default(), "some of it may come");
+    assert_eq!(
+        rig.fetch.stranded(),
+        RangeSet::default(),
+        "some of it may come"
+    );
     for asked in &first {
         rig.answer(asked);
     }
