@@ -4,4 +4,5 @@
 //! the world in which nodes fetch from each other (docs/simulations.md).
 
 pub mod random;
+pub mod report;
 pub mod swarm;

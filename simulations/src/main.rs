@@ -1,18 +1,74 @@
 //! Runs a simulation and tells how it went.
+//!
+//! Owns: the command line. Every command prints a table, and writes the same as CSV and a plot
+//! if asked to.
 
-fn main() {
-    let receivers: usize = std::env::args().nth(1).and_then(|a| a.parse().ok()).unwrap_or(8);
-    use shoal_simulations::swarm::*;
-    let rate = mbit(191.4);
-    let bytes = std::env::args().nth(2).and_then(|a| a.parse().ok()).unwrap_or(512) * MIB;
-    let setup = Setup::room(1, bytes, receivers, rate);
-    let t = std::time::Instant::now();
-    let out = World::new(setup).run(std::time::Duration::from_secs(3600));
-    match out {
-        Ok(o) => {
-            let bound = bytes as f64 / rate;
-            println!("{receivers}: wall {:.2} x p50 {:.2} x source {:.2} x repeated {:.3} events {} took {:?}", o.wall.as_secs_f64()/bound, o.quantile(0.5).as_secs_f64()/bound, o.sources_sent as f64/bytes as f64, o.repeated as f64/bytes as f64, o.events, t.elapsed());
+mod commands;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+/// The product's own decision machines in modelled worlds.
+#[derive(Debug, Parser)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What most commands can be told.
+#[derive(Debug, Clone, Args)]
+struct Common {
+    /// How many nodes take part; a row for each number.
+    #[arg(long, value_delimiter = ',')]
+    nodes: Vec<usize>,
+    /// What chance follows from: the first seed.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How many seeds, one after the other.
+    #[arg(long, default_value_t = 1)]
+    seeds: u64,
+    /// Writes the rows to a file.
+    #[arg(long)]
+    csv: Option<PathBuf>,
+    /// Draws them into a file.
+    #[arg(long)]
+    plot: Option<PathBuf>,
+}
+
+/// What a swarm fetches, and over what links.
+#[derive(Debug, Clone, Args)]
+struct Swarm {
+    /// MiB that are fetched.
+    #[arg(long, default_value_t = 512)]
+    mib: u64,
+    /// What a node's link carries of payload in each direction, in Mbit/s.
+    #[arg(long, default_value_t = 191.4)]
+    mbit: f64,
+    /// Seconds for which a node goes on serving when it has everything.
+    #[arg(long, default_value_t = 0)]
+    linger: u64,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// One source, many receivers, all at once, each behind a link of its own.
+    Fanout(commands::fanout::Options),
+    /// Receivers in several sites with slow lines between; the source stands in a further one.
+    Sites(commands::sites::Options),
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Fanout(options) => commands::fanout::run(&options),
+        Command::Sites(options) => commands::sites::run(&options),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
         }
-        Err(v) => println!("{v}"),
     }
 }

@@ -44,7 +44,10 @@ impl World {
         }
         self.watch.note(self.now, Note::Dies { node });
         let fetcher = self.nodes[node].fetcher.take();
-        for id in fetcher.into_iter().flat_map(|fetcher| fetcher.sessions.into_values()) {
+        for id in fetcher
+            .into_iter()
+            .flat_map(|fetcher| fetcher.sessions.into_values())
+        {
             self.connections[id.0].leave(End::Client);
             self.find_out(id, back);
         }
@@ -60,7 +63,9 @@ impl World {
         this.disk.held = this.disk.recorded.clone();
         if this.finished.is_some() && !this.setup.is_source {
             let whole = this.disk.held.contains_range(0..self.setup.bytes);
-            self.watch.require(whole, || format!("node {node} acknowledged all and has lost some"));
+            self.watch.require(whole, || {
+                format!("node {node} acknowledged all and has lost some")
+            });
         }
         self.come_back(node, back);
     }

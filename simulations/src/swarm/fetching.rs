@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use shoal_protocol::fetch::{Distance, DropReason, FetchConfig, Input, Output, State, Waiting};
 use shoal_protocol::have::RangeSet;
-use shoal_protocol::wire::limits::{REQUESTED_BYTES_MAX, REQUESTS_OPEN_MAX};
 use shoal_protocol::wire::RequestId;
+use shoal_protocol::wire::limits::{REQUESTED_BYTES_MAX, REQUESTS_OPEN_MAX};
 
 use super::connection::{ConnectionId, Item};
 use super::event::{End, Event, Piece, Word};
@@ -83,11 +83,23 @@ impl World {
             Word::Admitted { offers_all } => self.hear_verdict(id, Some(offers_all), false),
             Word::Refused { is_full } => self.hear_verdict(id, None, is_full),
             Word::Neighbours(peers) => self.meet(client, peers),
-            Word::Offer { ranges, is_more: false } => {
+            Word::Offer {
+                ranges,
+                is_more: false,
+            } => {
                 connection.offered = ranges.clone();
-                self.tell(client, Input::PeerOffers { peer, offered: ranges });
+                self.tell(
+                    client,
+                    Input::PeerOffers {
+                        peer,
+                        offered: ranges,
+                    },
+                );
             }
-            Word::Offer { ranges, is_more: true } => {
+            Word::Offer {
+                ranges,
+                is_more: true,
+            } => {
                 connection.offered = connection.offered.union(&ranges);
                 let offered = connection.offered.clone();
                 self.tell(client, Input::PeerOffers { peer, offered });
@@ -100,11 +112,25 @@ impl World {
             }
             Word::Ended(request, outcome) => {
                 connection.open.remove(&request);
-                self.tell(client, Input::Ended { peer, request, outcome });
+                self.tell(
+                    client,
+                    Input::Ended {
+                        peer,
+                        request,
+                        outcome,
+                    },
+                );
             }
             Word::Busy(request, retry) => {
                 connection.open.remove(&request);
-                self.tell(client, Input::Busy { peer, request, retry });
+                self.tell(
+                    client,
+                    Input::Busy {
+                        peer,
+                        request,
+                        retry,
+                    },
+                );
             }
             Word::Request { .. } | Word::Cancel(_) | Word::OfferWanted => {
                 unreachable!("only clients say that")
@@ -156,7 +182,14 @@ impl World {
         }
         for range in good.iter() {
             let (start, bytes) = (range.start, range.end - range.start);
-            self.watch.note(self.now, Note::Writes { node: client, start, bytes });
+            self.watch.note(
+                self.now,
+                Note::Writes {
+                    node: client,
+                    start,
+                    bytes,
+                },
+            );
             let node = &mut self.nodes[client];
             let already = node.disk.held.intersect_range(range.clone()).total_bytes();
             node.repeated += already;
@@ -171,15 +204,32 @@ impl World {
             }
         }
         let wrong = self.nodes[client].disk.wrong.total_bytes();
-        self.watch.require(wrong == 0, || format!("node {client} has {wrong} wrong bytes on its disk"));
+        self.watch.require(wrong == 0, || {
+            format!("node {client} has {wrong} wrong bytes on its disk")
+        });
         self.go_on_fetching(client);
     }
 
-    fn refute(&mut self, id: ConnectionId, client: usize, server: usize, range: std::ops::Range<u64>) {
+    fn refute(
+        &mut self,
+        id: ConnectionId,
+        client: usize,
+        server: usize,
+        range: std::ops::Range<u64>,
+    ) {
         let position = range.start;
-        self.watch.note(self.now, Note::Refutes { node: client, sender: server, position });
+        self.watch.note(
+            self.now,
+            Note::Refutes {
+                node: client,
+                sender: server,
+                position,
+            },
+        );
         let honest = self.nodes[server].setup.conduct == Conduct::Honest;
-        self.watch.require(!honest, || format!("node {server} is honest and sent a wrong chunk"));
+        self.watch.require(!honest, || {
+            format!("node {server} is honest and sent a wrong chunk")
+        });
         let peer = self.nodes[server].key;
         if let Some(fetcher) = &mut self.nodes[client].fetcher {
             *fetcher.bad_chunks.entry(server).or_default() += 1;
@@ -195,7 +245,11 @@ impl World {
             return;
         };
         fetcher.machine.handle(self.now, input);
-        while let Some(output) = self.nodes[node].fetcher.as_mut().and_then(|f| f.machine.poll()) {
+        while let Some(output) = self.nodes[node]
+            .fetcher
+            .as_mut()
+            .and_then(|f| f.machine.poll())
+        {
             self.carry_out_fetching(node, output);
         }
         self.set_alarm(node);
@@ -203,7 +257,13 @@ impl World {
 
     fn carry_out_fetching(&mut self, node: usize, output: Output) {
         match output {
-            Output::Request { peer, request, ranges, urgent, .. } => {
+            Output::Request {
+                peer,
+                request,
+                ranges,
+                urgent,
+                ..
+            } => {
                 self.request(node, index_of(&peer), request, ranges, u8::from(urgent));
             }
             Output::Cancel { peer, request } => {
@@ -223,7 +283,9 @@ impl World {
                 {
                     fetcher.open_bytes -= run.bytes();
                     let whole = self.nodes[node].disk.held.contains_range(run.range());
-                    self.watch.require(whole, || format!("node {node} counts {run:?} as done, and lacks some of it"));
+                    self.watch.require(whole, || {
+                        format!("node {node} counts {run:?} as done, and lacks some of it")
+                    });
                 }
             }
             Output::State(State::Waiting(Waiting::Offer { .. })) => {
@@ -234,26 +296,55 @@ impl World {
     }
 
     /// Asks a peer for positions, within all bounds.
-    fn request(&mut self, node: usize, server: usize, request: RequestId, ranges: RangeSet, priority: u8) {
+    fn request(
+        &mut self,
+        node: usize,
+        server: usize,
+        request: RequestId,
+        ranges: RangeSet,
+        priority: u8,
+    ) {
         let fetcher = self.nodes[node].fetcher.as_ref();
         let Some(id) = fetcher.and_then(|f| f.sessions.get(&server)).copied() else {
-            return self.watch.require(false, || format!("node {node} asks {server}, which it has left"));
+            return self.watch.require(false, || {
+                format!("node {node} asks {server}, which it has left")
+            });
         };
-        let (start, bytes) = (ranges.iter().next().map_or(0, |r| r.start), ranges.total_bytes());
-        self.watch.note(self.now, Note::Asks { client: node, server, start, bytes });
+        let (start, bytes) = (
+            ranges.iter().next().map_or(0, |r| r.start),
+            ranges.total_bytes(),
+        );
+        self.watch.note(
+            self.now,
+            Note::Asks {
+                client: node,
+                server,
+                start,
+                bytes,
+            },
+        );
         let is_offered = ranges.is_subset_of(&self.connections[id.0].offered);
         self.watch.require(is_offered, || {
             format!("node {node} asks {server} for {ranges:?}, which it does not offer")
         });
         let is_missing = ranges.intersect(&self.nodes[node].disk.held).is_empty();
-        self.watch.require(is_missing, || format!("node {node} asks {server} for what it has"));
+        self.watch.require(is_missing, || {
+            format!("node {node} asks {server} for what it has")
+        });
         if self.setup.planted == Some(Planted::OffersTooSoon) {
             for range in ranges.iter() {
                 self.nodes[node].disk.recorded.insert(range);
             }
         }
         self.connections[id.0].open.insert(request, bytes);
-        self.say_to_server(id, Word::Request { request, ranges, priority });
+        self.say_to_server(
+            id,
+            Word::Request {
+                request,
+                ranges,
+                priority,
+            },
+        );
         self.check_window(id);
     }
 
@@ -267,13 +358,18 @@ impl World {
         self.watch.require(within, || {
             format!("node {client} has {requests} requests for {bytes} bytes open with {server}")
         });
-        let rate = self.nodes[server].setup.up.min(self.nodes[client].setup.down);
+        let rate = self.nodes[server]
+            .setup
+            .up
+            .min(self.nodes[client].setup.down);
         let config = FetchConfig::default();
         let time = config.window_slack + 2 * connection.round_trip;
         let window = config.window_bytes_initial + (2.0 * rate * time.as_secs_f64()) as u64;
         let within = bytes <= window + 2 * RUN_BYTES;
         self.watch.require(within, || {
-            format!("node {client} has {bytes} bytes open with {server}, which sends {rate} a second")
+            format!(
+                "node {client} has {bytes} bytes open with {server}, which sends {rate} a second"
+            )
         });
     }
 
@@ -300,7 +396,11 @@ impl World {
             };
             self.tell(node, input);
         }
-        if self.nodes[node].disk.held.contains_range(0..self.setup.bytes) {
+        if self.nodes[node]
+            .disk
+            .held
+            .contains_range(0..self.setup.bytes)
+        {
             self.finish(node);
         }
     }
@@ -425,7 +525,9 @@ impl World {
             fetcher.is_recording = false;
         }
         let is_held = this.disk.recorded.is_subset_of(&this.disk.held);
-        self.watch.require(is_held, || format!("node {node} offers what it does not hold"));
+        self.watch.require(is_held, || {
+            format!("node {node} offers what it does not hold")
+        });
         for id in self.nodes[node].visitors.clone() {
             let recorded = &self.nodes[node].disk.recorded;
             let Some(told) = &mut self.connections[id.0].told else {
@@ -434,7 +536,13 @@ impl World {
             let ranges = recorded.subtract(told);
             if !ranges.is_empty() {
                 *told = recorded.clone();
-                self.say(id, Word::Offer { ranges, is_more: true });
+                self.say(
+                    id,
+                    Word::Offer {
+                        ranges,
+                        is_more: true,
+                    },
+                );
             }
         }
         self.note_unrecorded(node, 0);
@@ -446,4 +554,3 @@ impl World {
         self.heap.put(self.now + ROOM_RETRY, Event::Restart(node));
     }
 }
-

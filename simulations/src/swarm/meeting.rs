@@ -60,7 +60,6 @@ impl World {
         this.is_up = true;
         this.fetcher = Some(Fetcher {
             machine: Fetch::new(config),
-            began: now,
             is_open: false,
             sessions: BTreeMap::new(),
             trying: contacts.len(),
@@ -95,7 +94,11 @@ impl World {
         if fetcher.sessions.contains_key(&to) {
             return;
         }
-        if !fetcher.contacts.get(&to).is_some_and(|contact| contact.is_tried) {
+        if !fetcher
+            .contacts
+            .get(&to)
+            .is_some_and(|contact| contact.is_tried)
+        {
             return;
         }
         let is_parted = self.network.parted_until(self.now, from, to).is_some();
@@ -104,7 +107,8 @@ impl World {
         }
         let round_trip = 2 * self.network.delay(from, to);
         let id = ConnectionId(self.connections.len());
-        self.connections.push(Connection::new(self.now, from, to, round_trip));
+        self.connections
+            .push(Connection::new(self.now, from, to, round_trip));
         let at = self.now + round_trip * ROUND_TRIPS - round_trip / 2 + HANDSHAKE;
         self.heap.put(at, Event::Enter(id));
     }
@@ -112,14 +116,19 @@ impl World {
     /// Somebody presents its right at the node that it dialled.
     pub(super) fn enter(&mut self, id: ConnectionId) {
         let Connection { client, server, .. } = self.connections[id.0];
-        let is_parted = self.network.parted_until(self.now, client, server).is_some();
+        let is_parted = self
+            .network
+            .parted_until(self.now, client, server)
+            .is_some();
         let node = &self.nodes[server];
         if is_parted || !node.is_up {
             return self.lose_session(id);
         }
         let conduct = self.nodes[client].setup.conduct;
         let elapsed = self.now - self.start;
-        let right = self.rights.lets_in(elapsed, node.setup.clock_ahead_s, conduct);
+        let right = self
+            .rights
+            .lets_in(elapsed, node.setup.clock_ahead_s, conduct);
         if right.is_err() || !node.serves() {
             return self.say(id, Word::Refused { is_full: false });
         }
@@ -131,7 +140,10 @@ impl World {
         self.watch.note(self.now, Note::LetIn { client, server });
         self.say(id, Word::Admitted { offers_all });
         let peers = self.random.choose(&others, NEIGHBOURS_MAX);
-        let peers: Vec<_> = peers.iter().map(|id| self.connections[id.0].client).collect();
+        let peers: Vec<_> = peers
+            .iter()
+            .map(|id| self.connections[id.0].client)
+            .collect();
         if !peers.is_empty() {
             self.say(id, Word::Neighbours(peers));
         }
@@ -142,8 +154,18 @@ impl World {
     }
 
     /// The one who dialled hears that it was let in, or not.
-    pub(super) fn hear_verdict(&mut self, id: ConnectionId, offers_all: Option<bool>, is_full: bool) {
-        let Connection { client, server, round_trip, .. } = self.connections[id.0];
+    pub(super) fn hear_verdict(
+        &mut self,
+        id: ConnectionId,
+        offers_all: Option<bool>,
+        is_full: bool,
+    ) {
+        let Connection {
+            client,
+            server,
+            round_trip,
+            ..
+        } = self.connections[id.0];
         let Some(offers_all) = offers_all else {
             self.connections[id.0].leave(End::Client);
             self.connections[id.0].leave(End::Server);
@@ -156,7 +178,9 @@ impl World {
             return self.try_later(client, server, RETRY.0);
         };
         let stranger = self.nodes[client].setup.conduct == Conduct::Stranger;
-        self.watch.require(!stranger, || format!("node {server} let in the stranger {client}"));
+        self.watch.require(!stranger, || {
+            format!("node {server} let in the stranger {client}")
+        });
         let offered = match offers_all {
             true => RangeSet::of(0..self.setup.bytes),
             false => RangeSet::new(),
@@ -171,13 +195,22 @@ impl World {
         fetcher.is_open = true;
         let contact = fetcher.contacts.entry(server).or_default();
         (contact.attempts, contact.pause) = (0, RETRY.0);
-        self.tell(client, Input::PeerJoined {
-            peer,
-            distance,
-            offered,
-            is_seed: offers_all,
-        });
-        self.tell(client, Input::RoundTrip { peer, time: round_trip });
+        self.tell(
+            client,
+            Input::PeerJoined {
+                peer,
+                distance,
+                offered,
+                is_seed: offers_all,
+            },
+        );
+        self.tell(
+            client,
+            Input::RoundTrip {
+                peer,
+                time: round_trip,
+            },
+        );
         if !offers_all {
             self.say_to_server(id, Word::OfferWanted);
         }
@@ -192,7 +225,8 @@ impl World {
             return;
         };
         for peer in peers {
-            let is_room = fetcher.contacts.len() < KNOWN_MAX || fetcher.contacts.contains_key(&peer);
+            let is_room =
+                fetcher.contacts.len() < KNOWN_MAX || fetcher.contacts.contains_key(&peer);
             if peer == node || fetcher.trying >= NEIGHBOURS_MAX || !is_room {
                 continue;
             }
@@ -226,7 +260,8 @@ impl World {
         let pause = contact.pause.max(least);
         contact.pause = (contact.pause * 2).min(RETRY.1);
         let (from, to) = (node, peer);
-        self.heap.put(self.now + pause, Event::Dial { from, to, epoch });
+        self.heap
+            .put(self.now + pause, Event::Dial { from, to, epoch });
     }
 
     fn give_up(&mut self, node: usize, peer: usize) {
@@ -271,13 +306,25 @@ impl World {
         let node = &mut self.nodes[server];
         node.visitors.retain(|visitor| *visitor != id);
         let theirs = |asked: &super::node::Asked| asked.connection == id;
-        let left: Vec<_> = node.asked.iter().filter(|(_, a)| theirs(a)).map(|(n, _)| *n).collect();
+        let left: Vec<_> = node
+            .asked
+            .iter()
+            .filter(|(_, a)| theirs(a))
+            .map(|(n, _)| *n)
+            .collect();
         // The product cancels each, since a peer may be connected more than once.
         for request in left {
             self.serve(server, serve::Input::Cancel { peer, request });
             if self.nodes[server].asked.remove(&request).is_some() {
                 let bytes = 0;
-                self.serve(server, serve::Input::Ended { peer, request, bytes });
+                self.serve(
+                    server,
+                    serve::Input::Ended {
+                        peer,
+                        request,
+                        bytes,
+                    },
+                );
             }
         }
     }
@@ -329,13 +376,23 @@ impl World {
             return;
         }
         match word {
-            Word::Request { request, ranges, priority } => self.ask(id, request, ranges, priority),
+            Word::Request {
+                request,
+                ranges,
+                priority,
+            } => self.ask(id, request, ranges, priority),
             Word::Cancel(request) => self.cancel(id, request),
             Word::OfferWanted => {
                 let server = self.connections[id.0].server;
                 let ranges = self.nodes[server].disk.recorded.clone();
                 self.connections[id.0].told = Some(ranges.clone());
-                self.say(id, Word::Offer { ranges, is_more: false });
+                self.say(
+                    id,
+                    Word::Offer {
+                        ranges,
+                        is_more: false,
+                    },
+                );
             }
             Word::Admitted { .. }
             | Word::Refused { .. }
@@ -364,7 +421,12 @@ impl World {
     }
 
     /// The machine leaves a peer.
-    pub(super) fn leave_peer(&mut self, node: usize, peer: &shoal_protocol::peer::PeerKey, for_good: bool) {
+    pub(super) fn leave_peer(
+        &mut self,
+        node: usize,
+        peer: &shoal_protocol::peer::PeerKey,
+        for_good: bool,
+    ) {
         let server = index_of(peer);
         let Some(fetcher) = &mut self.nodes[node].fetcher else {
             return;
@@ -372,7 +434,13 @@ impl World {
         let Some(id) = fetcher.sessions.remove(&server) else {
             return;
         };
-        self.watch.note(self.now, Note::Drops { client: node, server });
+        self.watch.note(
+            self.now,
+            Note::Drops {
+                client: node,
+                server,
+            },
+        );
         self.part(id, End::Client);
         if for_good {
             self.give_up(node, server);

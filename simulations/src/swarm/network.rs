@@ -94,7 +94,11 @@ pub(super) struct Network {
 impl Network {
     pub(super) fn new(now: Instant, setup: &Setup) -> Self {
         let count = setup.sites();
-        let queues = || (0..count).map(|_| Queue::new(now, setup.line.rate)).collect();
+        let queues = || {
+            (0..count)
+                .map(|_| Queue::new(now, setup.line.rate))
+                .collect()
+        };
         Self {
             sites: setup.nodes.iter().map(|node| node.site).collect(),
             delay: setup.delay,

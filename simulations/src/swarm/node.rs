@@ -74,7 +74,13 @@ pub(super) struct Node {
 }
 
 impl Node {
-    pub(super) fn new(now: Instant, index: usize, seed: u64, setup: &NodeSetup, bytes: u64) -> Self {
+    pub(super) fn new(
+        now: Instant,
+        index: usize,
+        seed: u64,
+        setup: &NodeSetup,
+        bytes: u64,
+    ) -> Self {
         let held = match setup.is_source {
             true => RangeSet::of(0..bytes),
             false => RangeSet::new(),
@@ -149,7 +155,6 @@ pub(super) struct Contact {
 #[derive(Debug)]
 pub(super) struct Fetcher {
     pub(super) machine: Fetch,
-    pub(super) began: Instant,
     /// Whether its destination is open, so that it lets others in.
     pub(super) is_open: bool,
     /// Those who let it in.

@@ -55,6 +55,9 @@ impl Outcome {
     pub fn quantile(&self, share: f64) -> Duration {
         let last = self.fetches.len().saturating_sub(1);
         let index = (share * last as f64).ceil() as usize;
-        self.fetches.get(index.min(last)).copied().unwrap_or_default()
+        self.fetches
+            .get(index.min(last))
+            .copied()
+            .unwrap_or_default()
     }
 }

@@ -27,7 +27,10 @@ pub(super) struct Rights {
 }
 
 fn keypair(seed: u64, name: &str) -> ed25519::Keypair {
-    let mut bytes = blake3::derive_key("shoal simulations keypair", &[&seed.to_le_bytes(), name.as_bytes()].concat());
+    let mut bytes = blake3::derive_key(
+        "shoal simulations keypair",
+        &[&seed.to_le_bytes(), name.as_bytes()].concat(),
+    );
     let secret = ed25519::SecretKey::try_from_bytes(&mut bytes).expect("any 32 bytes are a secret");
     secret.into()
 }
@@ -48,7 +51,8 @@ impl Rights {
         let mut forged = signed.clone();
         forged.grant.expires_unix_s = None;
         forged.grant.nonce = [8; 16];
-        let odd = |node: &super::NodeSetup| node.conduct == Conduct::Stranger || node.clock_ahead_s != 0;
+        let odd =
+            |node: &super::NodeSetup| node.conduct == Conduct::Stranger || node.clock_ahead_s != 0;
         Self {
             grant: signed,
             forged,
@@ -57,7 +61,12 @@ impl Rights {
     }
 
     /// Whether a node with this clock lets in somebody of this conduct.
-    pub(super) fn lets_in(&self, elapsed: Duration, clock_ahead_s: i64, conduct: Conduct) -> Result<(), GrantError> {
+    pub(super) fn lets_in(
+        &self,
+        elapsed: Duration,
+        clock_ahead_s: i64,
+        conduct: Conduct,
+    ) -> Result<(), GrantError> {
         if self.is_plain {
             return Ok(());
         }
@@ -83,10 +92,14 @@ impl Rights {
             return Vec::new();
         };
         let end_at = |ahead_s: i64| {
-            Duration::from_secs((end.as_secs() + CLOCK_TOLERANCE_S + 1).saturating_add_signed(-ahead_s))
+            Duration::from_secs(
+                (end.as_secs() + CLOCK_TOLERANCE_S + 1).saturating_add_signed(-ahead_s),
+            )
         };
         let nodes = setup.nodes.iter().enumerate();
-        nodes.map(|(index, node)| (index, end_at(node.clock_ahead_s))).collect()
+        nodes
+            .map(|(index, node)| (index, end_at(node.clock_ahead_s)))
+            .collect()
     }
 }
 

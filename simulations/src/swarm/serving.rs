@@ -21,7 +21,13 @@ pub(super) const QUEUE: Duration = Duration::from_millis(30);
 
 impl World {
     /// A visitor asks for positions.
-    pub(super) fn ask(&mut self, id: ConnectionId, request: RequestId, asked: RangeSet, priority: u8) {
+    pub(super) fn ask(
+        &mut self,
+        id: ConnectionId,
+        request: RequestId,
+        asked: RangeSet,
+        priority: u8,
+    ) {
         let connection = &self.connections[id.0];
         let (client, server) = (connection.client, connection.server);
         let peer = self.nodes[client].key;
@@ -34,14 +40,24 @@ impl World {
         let number = RequestId(node.requests);
         let connection = id;
         let is_whole = ranges == asked;
-        node.asked.insert(number, Asked { connection, request, is_whole });
-        self.serve(server, Input::Request {
-            peer,
-            request: number,
-            snapshot: snapshot(),
-            ranges,
-            priority,
-        });
+        node.asked.insert(
+            number,
+            Asked {
+                connection,
+                request,
+                is_whole,
+            },
+        );
+        self.serve(
+            server,
+            Input::Request {
+                peer,
+                request: number,
+                snapshot: snapshot(),
+                ranges,
+                priority,
+            },
+        );
     }
 
     /// A visitor takes a request back.
@@ -51,7 +67,10 @@ impl World {
         let peer = self.nodes[client].key;
         let asked = self.nodes[server].asked.iter();
         let theirs = |asked: &Asked| asked.connection == id && asked.request == request;
-        let found = asked.filter(|(_, a)| theirs(a)).map(|(number, _)| *number).next();
+        let found = asked
+            .filter(|(_, a)| theirs(a))
+            .map(|(number, _)| *number)
+            .next();
         if let Some(request) = found {
             self.serve(server, Input::Cancel { peer, request });
         }
@@ -68,8 +87,17 @@ impl World {
     fn carry_out_serving(&mut self, server: usize, output: Output) {
         let asked = |world: &Self, number| world.nodes[server].asked.get(&number).copied();
         match output {
-            Output::Start { request: number, ranges, .. } => {
-                let Some(Asked { connection, request, is_whole }) = asked(self, number) else {
+            Output::Start {
+                request: number,
+                ranges,
+                ..
+            } => {
+                let Some(Asked {
+                    connection,
+                    request,
+                    is_whole,
+                }) = asked(self, number)
+                else {
                     return;
                 };
                 self.connections[connection.0].answers.push_back(Answer {
@@ -82,7 +110,9 @@ impl World {
                 });
                 self.is_ready(connection);
             }
-            Output::Stop { request: number, .. } => {
+            Output::Stop {
+                request: number, ..
+            } => {
                 let Some(Asked { connection, .. }) = asked(self, number) else {
                     return;
                 };
@@ -92,14 +122,23 @@ impl World {
                 }
                 self.is_ready(connection);
             }
-            Output::Busy { request: number, retry, .. } => {
+            Output::Busy {
+                request: number,
+                retry,
+                ..
+            } => {
                 if let Some(asked) = self.nodes[server].asked.remove(&number) {
                     self.say(asked.connection, Word::Busy(asked.request, retry));
                 }
             }
-            Output::Cancelled { request: number, .. } => {
+            Output::Cancelled {
+                request: number, ..
+            } => {
                 if let Some(asked) = self.nodes[server].asked.remove(&number) {
-                    self.say(asked.connection, Word::Ended(asked.request, Outcome::Cancelled));
+                    self.say(
+                        asked.connection,
+                        Word::Ended(asked.request, Outcome::Cancelled),
+                    );
                 }
             }
         }
@@ -157,7 +196,13 @@ impl World {
                     let request = answer.request;
                     self.connections[id.0].answers.push_back(answer);
                     let (first, last) = (self.now, self.now);
-                    return Some(Piece { request, start, end, first, last });
+                    return Some(Piece {
+                        request,
+                        start,
+                        end,
+                        first,
+                        last,
+                    });
                 }
                 (true, _) => Outcome::Cancelled,
                 (false, None) if answer.is_whole => Outcome::Complete,
@@ -174,7 +219,14 @@ impl World {
         self.nodes[server].asked.remove(&answer.number);
         self.say(id, Word::Ended(answer.request, outcome));
         let (request, bytes) = (answer.number, answer.sent);
-        self.serve(server, Input::Ended { peer, request, bytes });
+        self.serve(
+            server,
+            Input::Ended {
+                peer,
+                request,
+                bytes,
+            },
+        );
     }
 
     /// Puts a piece on its way: it occupies the uplink now.
@@ -215,12 +267,17 @@ impl World {
             return;
         };
         let connection = &mut self.connections[id.0];
-        let (mut piece, _) = connection.at_line.pop_front().expect("it waits for the line");
+        let (mut piece, _) = connection
+            .at_line
+            .pop_front()
+            .expect("it waits for the line");
         let (server, client) = (connection.server, connection.client);
         let on_line = self.network.bytes_on_line(server, client, piece.bytes());
         let line = &mut self.network.lines[from][to];
         line.is_busy = true;
-        let (first, last) = line.pipe.pass(piece.first.max(self.now), piece.last, on_line);
+        let (first, last) = line
+            .pipe
+            .pass(piece.first.max(self.now), piece.last, on_line);
         let free_at = line.pipe.free_at();
         (piece.first, piece.last) = (first, last);
         self.heap.put(free_at, Event::LineFree(from, to));
@@ -253,15 +310,27 @@ impl World {
     fn check_sent(&mut self, id: ConnectionId, piece: &Piece) {
         let (client, server) = (self.connections[id.0].client, self.connections[id.0].server);
         let (start, bytes) = (piece.start, piece.bytes());
-        self.watch.note(self.now, Note::Sends { server, client, start, bytes });
+        self.watch.note(
+            self.now,
+            Note::Sends {
+                server,
+                client,
+                start,
+                bytes,
+            },
+        );
         let node = &self.nodes[server];
         let range = piece.start..piece.end;
         let holds = node.disk.held.contains_range(range.clone());
-        self.watch.require(holds, || format!("node {server} sends {range:?}, which it does not hold"));
+        self.watch.require(holds, || {
+            format!("node {server} sends {range:?}, which it does not hold")
+        });
         let elapsed = self.now - self.start;
         let ahead = node.setup.clock_ahead_s;
         let may = Rights::are_in_force(&self.setup, elapsed, ahead)
             && self.nodes[client].setup.conduct != Conduct::Stranger;
-        self.watch.require(may, || format!("node {server} serves {client}, which has no right"));
+        self.watch.require(may, || {
+            format!("node {server} serves {client}, which has no right")
+        });
     }
 }

@@ -166,6 +166,10 @@ impl Setup {
 
     /// How many sites there are.
     pub fn sites(&self) -> usize {
-        self.nodes.iter().map(|node| node.site + 1).max().unwrap_or(0)
+        self.nodes
+            .iter()
+            .map(|node| node.site + 1)
+            .max()
+            .unwrap_or(0)
     }
 }

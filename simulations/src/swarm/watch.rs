@@ -37,17 +37,53 @@ impl std::error::Error for Violation {}
 #[derive(Debug, Clone, Copy)]
 #[allow(dead_code, reason = "they are told by their Debug form")]
 pub(super) enum Note {
-    Begins { node: usize },
-    LetIn { client: usize, server: usize },
-    Lost { client: usize, server: usize },
-    Asks { client: usize, server: usize, start: u64, bytes: u64 },
-    Sends { server: usize, client: usize, start: u64, bytes: u64 },
-    Writes { node: usize, start: u64, bytes: u64 },
-    Refutes { node: usize, sender: usize, position: u64 },
-    Records { node: usize, bytes: u64 },
-    Drops { client: usize, server: usize },
-    Dies { node: usize },
-    Finishes { node: usize },
+    Begins {
+        node: usize,
+    },
+    LetIn {
+        client: usize,
+        server: usize,
+    },
+    Lost {
+        client: usize,
+        server: usize,
+    },
+    Asks {
+        client: usize,
+        server: usize,
+        start: u64,
+        bytes: u64,
+    },
+    Sends {
+        server: usize,
+        client: usize,
+        start: u64,
+        bytes: u64,
+    },
+    Writes {
+        node: usize,
+        start: u64,
+        bytes: u64,
+    },
+    Refutes {
+        node: usize,
+        sender: usize,
+        position: u64,
+    },
+    Records {
+        node: usize,
+        bytes: u64,
+    },
+    Drops {
+        client: usize,
+        server: usize,
+    },
+    Dies {
+        node: usize,
+    },
+    Finishes {
+        node: usize,
+    },
 }
 
 /// See the top of this file.
