@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use shoal_simulations::swarm::Scenario;
 
 /// The product's own decision machines in modelled worlds.
 #[derive(Debug, Parser)]
@@ -57,12 +58,27 @@ enum Command {
     Fanout(commands::fanout::Options),
     /// Receivers in several sites with slow lines between; the source stands in a further one.
     Sites(commands::sites::Options),
+    /// What advertising costs a node: by sweeps, and with a lookup for each key.
+    Sweep(commands::sweep::Options),
+    /// What finding takes and when it fails: hops, churn, Sybils.
+    Lookup(commands::lookup::Options),
+    /// Nodes die and come back, three in ten a minute.
+    Churn(commands::faults::Options),
+    /// Some lie, some fall silent, some have no right, many have a wrong clock.
+    Liars(commands::faults::Options),
+    /// Two sites are cut off from each other.
+    Partition(commands::faults::Options),
 }
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Fanout(options) => commands::fanout::run(&options),
         Command::Sites(options) => commands::sites::run(&options),
+        Command::Sweep(options) => commands::sweep::run(&options),
+        Command::Lookup(options) => commands::lookup::run(&options),
+        Command::Churn(options) => commands::faults::run(Scenario::Churn, &options),
+        Command::Liars(options) => commands::faults::run(Scenario::Liars, &options),
+        Command::Partition(options) => commands::faults::run(Scenario::Partition, &options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

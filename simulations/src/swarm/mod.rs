@@ -13,12 +13,14 @@ mod network;
 mod node;
 mod outcome;
 mod rights;
+mod scenarios;
 mod serving;
 mod setup;
 mod watch;
 mod world;
 
 pub use outcome::Outcome;
+pub use scenarios::{BYTES, Scenario};
 pub use setup::{CHUNK, Conduct, Fault, Line, MIB, NodeSetup, Planted, Setup, mbit};
 pub use watch::Violation;
 pub use world::World;
