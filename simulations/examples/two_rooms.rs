@@ -39,7 +39,10 @@ fn main() {
         Ok(outcome) => {
             println!("median {:?}", outcome.quantile(0.5));
             println!("last   {:?}", outcome.quantile(1.0));
-            println!("crossed into the other room: {} MiB", outcome.crossed[1] / MIB);
+            println!(
+                "crossed into the other room: {} MiB",
+                outcome.crossed[1] / MIB
+            );
         }
         Err(violation) => {
             eprintln!("{violation}");

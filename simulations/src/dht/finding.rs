@@ -100,7 +100,7 @@ impl Finding {
         let network = &world.network;
         let from = loop {
             let from = network.anybody(random);
-            if !world.sybils.contains(&from) {
+            if !world.sybils.contains(&from) && network.key(from) != world.provider {
                 break from;
             }
         };

@@ -113,7 +113,7 @@ pub fn sweep(network: &Kademlia, seed: u64, keys: u32) -> Swept {
     let mut heap: BinaryHeap<Reverse<(Instant, u64, Event)>> = BinaryHeap::new();
     let (mut events, mut find_requests, mut keys_in_memory) = (0, 0, 0);
     let mut next = Input::Timeout;
-    while machine.sent().sweeps == 0 {
+    loop {
         machine.handle(now, next);
         keys_in_memory = keys_in_memory.max(machine.keys_in_memory());
         while let Some(output) = machine.poll() {
@@ -130,6 +130,9 @@ pub fn sweep(network: &Kademlia, seed: u64, keys: u32) -> Swept {
             };
             events += 1;
             heap.push(Reverse((now + after, events, event)));
+        }
+        if machine.sent().sweeps > 0 {
+            break;
         }
         let wake = machine.next_timeout();
         let due = heap.peek().map(|Reverse((at, ..))| *at);
