@@ -252,18 +252,13 @@ mod tests {
     }
 
     #[test]
-    fn sybils_hide_one_key_and_not_eight() {
-        let surrounded = Finding {
-            sybils: 64,
+    fn ten_sybils_hide_nothing_and_forty_do() {
+        let with = |sybils| Finding {
+            sybils,
             met: 0,
             ..FINDING
         };
-        assert!(share_found(surrounded) < 0.2);
-        assert!(
-            share_found(Finding {
-                keys: 8,
-                ..surrounded
-            }) > 0.9
-        );
+        assert!(share_found(with(10)) > 0.9);
+        assert!(share_found(with(40)) < 0.2);
     }
 }
