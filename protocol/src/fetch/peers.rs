@@ -245,26 +245,3 @@ impl Peers {
         peers.into_iter().map(|peer| peer.key).collect()
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_slower_a_seed_the_longer_others_are_given_their_turns() {
-        let now = Instant::now();
-        let key = PeerKey::from_bytes([1; 32]);
-        let seconds = |s| now + Duration::from_secs(s);
-        let mut seed = Peer::new(now, key, Distance::Lan, RangeSet::of(0..TURN_BYTES), true);
-        seed.note_spare_time(now);
-        assert!(
-            seed.may_be_asked_out_of_turn(seconds(1), 1),
-            "nothing is known of it"
-        );
-        // At a run in two seconds, another's two runs take four.
-        seed.pace.deliver(seconds(2), TURN_BYTES / 2);
-        assert!(!seed.may_be_asked_out_of_turn(seconds(3), 1));
-        assert!(seed.may_be_asked_out_of_turn(seconds(5), 1));
-        assert!(seed.turn_ends(now).is_some_and(|at| at > seconds(3)));
-    }
-}
