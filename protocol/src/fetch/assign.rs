@@ -25,7 +25,8 @@ impl Fetch {
             self.yield_turns();
         }
         let mut waiting = self.ledger.peers.by_preference();
-        waiting.retain(|key| self.has_chance(now, key));
+        let is_end = self.is_end(now);
+        waiting.retain(|key| self.has_chance(now, key, is_end));
         while !waiting.is_empty() {
             waiting.retain(|key| match self.pick(now, key) {
                 Some(pick) => {
@@ -42,22 +43,27 @@ impl Fetch {
     }
 
     /// Whether it is worth looking for something to ask of a peer: it has room, and something
-    /// happened since it had and there was nothing.
-    fn has_chance(&self, now: Instant, key: &PeerKey) -> bool {
+    /// happened since it had and there was nothing. At the end that changes with every byte that
+    /// comes, also for whoever had nothing to do before the end began.
+    fn has_chance(&self, now: Instant, key: &PeerKey, is_end: bool) -> bool {
         let peer = self.ledger.peers.at(key);
         peer.is_some_and(|peer| {
-            peer.idle_since != Some(self.chances) && peer.has_room(now, &self.config, true)
+            let may = is_end || peer.idle_since != Some(self.chances);
+            may && peer.has_room(now, &self.config, true)
         })
     }
 
-    /// There is nothing to ask of a peer that has room. At the end that changes with every byte
-    /// that comes.
+    /// Whether all that is left is asked of somebody.
+    fn is_end(&self, now: Instant) -> bool {
+        self.no_more_runs && !self.picker(now).is_anything_left()
+    }
+
+    /// There is nothing to ask of a peer that has room.
     fn note_no_chance(&mut self, now: Instant, key: &PeerKey) {
-        let is_end = self.no_more_runs && !self.picker(now).is_anything_left();
-        let chances = (!is_end).then_some(self.chances);
+        let chances = self.chances;
         if let Some(peer) = self.ledger.peers.at_mut(key) {
             let has_room = peer.has_room(now, &self.config, false);
-            peer.idle_since = chances.filter(|_| has_room);
+            peer.idle_since = has_room.then_some(chances);
         }
     }
 
