@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::events::Output;
 use super::machine::{Fetch, OffersChanged};
+use super::peers::Peer;
 use super::picker::{Pick, Picker};
 use super::requests::Request;
 use crate::peer::PeerKey;
@@ -24,9 +25,9 @@ impl Fetch {
         if std::mem::take(&mut self.others_came) {
             self.yield_turns();
         }
-        let mut waiting = self.ledger.peers.by_preference();
         let is_end = self.is_end(now);
-        waiting.retain(|key| self.has_chance(now, key, is_end));
+        let has_chance = |peer: &Peer| self.has_chance(now, peer, is_end);
+        let mut waiting = self.ledger.peers.by_preference(has_chance);
         while !waiting.is_empty() {
             waiting.retain(|key| match self.pick(now, key) {
                 Some(pick) => {
@@ -45,12 +46,9 @@ impl Fetch {
     /// Whether it is worth looking for something to ask of a peer: it has room, and something
     /// happened since it had and there was nothing. At the end that changes with every byte that
     /// comes, also for whoever had nothing to do before the end began.
-    fn has_chance(&self, now: Instant, key: &PeerKey, is_end: bool) -> bool {
-        let peer = self.ledger.peers.at(key);
-        peer.is_some_and(|peer| {
-            let may = is_end || !peer.is_idle(now, self.chances);
-            may && peer.has_room(now, &self.config, true)
-        })
+    fn has_chance(&self, now: Instant, peer: &Peer, is_end: bool) -> bool {
+        let may = is_end || !peer.is_idle(now, self.chances);
+        may && peer.has_room(now, &self.config, true)
     }
 
     /// Whether all that is left is asked of somebody.

@@ -30,7 +30,8 @@ pub struct Fetch {
     pub(super) urgent: Vec<Range<u64>>,
     pub(super) no_more_runs: bool,
     pub(super) offers_changed: OffersChanged,
-    /// Counts the inputs after which there may be something to ask of a peer that had nothing.
+    /// Counts what happens after which there may be something to ask of any peer that had
+    /// nothing, such as work that becomes free.
     pub(super) chances: u64,
     /// Whether somebody joined since work was given out last.
     pub(super) others_came: bool,
@@ -83,8 +84,6 @@ impl Fetch {
 
     /// Takes note of what happened at `now`, which never goes back.
     pub fn handle(&mut self, now: Instant, input: Input) {
-        let is_usual = matches!(input, Input::Delivered { .. } | Input::Heard { .. });
-        self.chances += u64::from(!is_usual);
         match input {
             Input::Wanted(run) => self.want(run),
             Input::Unwanted(run) => {
@@ -92,18 +91,22 @@ impl Fetch {
                     self.forget(start, None);
                 }
             }
-            Input::NoMoreRuns => self.no_more_runs = true,
-            Input::Urgent(ranges) => self.urgent = ranges,
+            Input::NoMoreRuns => {
+                self.no_more_runs = true;
+                self.chances += 1;
+            }
+            Input::Urgent(ranges) => {
+                self.urgent = ranges;
+                self.chances += 1;
+            }
             Input::PeerJoined {
                 peer,
                 distance,
                 offered,
                 is_seed,
             } => self.join(Peer::new(now, peer, distance, offered, is_seed)),
-            Input::PeerOffers { peer, offered } => self.offer(peer, |now| *now = offered),
-            Input::PeerOffersMore { peer, added } => {
-                self.offer(peer, |now| *now = now.union(&added));
-            }
+            Input::PeerOffers { peer, offered } => self.offer(peer, offered),
+            Input::PeerOffersMore { peer, added } => self.offer_more(peer, &added),
             Input::PeerLeft { peer } => self.leave(peer),
             Input::RoundTrip { peer, time } => {
                 if let Some(peer) = self.ledger.peers.at_mut(&peer) {
@@ -123,7 +126,7 @@ impl Fetch {
                 request,
                 retry,
             } => self.excuse(now, peer, request, retry),
-            Input::Timeout => {}
+            Input::Timeout => self.chances += 1,
         }
         self.now = Some(now);
         self.notice_stalls(now);
@@ -177,6 +180,7 @@ impl Fetch {
             return;
         }
         self.no_more_runs = false;
+        self.chances += 1;
         self.ledger.runs.insert(run, self.config.seed);
         self.ledger.count_offers(run.start, self.config.me);
     }
@@ -251,6 +255,7 @@ impl Fetch {
             self.ledger.expect_no_longer(id, range.clone());
         }
         self.ledger.refresh_all(key);
+        self.chances += 1;
     }
 
     fn end(&mut self, now: Instant, key: PeerKey, id: RequestId, outcome: Outcome) {
@@ -263,7 +268,10 @@ impl Fetch {
         };
         if request.ranges.is_empty() {
             peer.praise();
-        } else if outcome != Outcome::Cancelled {
+            return;
+        }
+        self.chances += 1;
+        if outcome != Outcome::Cancelled {
             peer.offered = peer.offered.subtract(&request.ranges);
             self.offers_changed.note(&request.ranges);
         }

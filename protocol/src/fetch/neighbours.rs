@@ -28,17 +28,46 @@ impl Fetch {
             self.drop_peer(worse, DropReason::TooMany);
         }
         self.ledger.peers.insert(peer);
+        self.chances += 1;
         self.offers_changed = OffersChanged::All;
         self.others_came = true;
     }
 
-    pub(super) fn offer(&mut self, key: PeerKey, change: impl FnOnce(&mut RangeSet)) {
-        if let Some(peer) = self.ledger.peers.at_mut(&key) {
-            let before = peer.offered.clone();
-            change(&mut peer.offered);
-            let changed = peer.offered.subtract(&before);
-            let changed = changed.union(&before.subtract(&peer.offered));
-            self.offers_changed.note(&changed);
+    /// It offers this, and nothing else.
+    pub(super) fn offer(&mut self, key: PeerKey, offered: RangeSet) {
+        let Some(peer) = self.ledger.peers.at_mut(&key) else {
+            return;
+        };
+        let less = peer.offered.subtract(&offered);
+        let more = offered.subtract(&peer.offered);
+        peer.offered = offered;
+        if !less.is_empty() {
+            // Others may be asked for what was left to it.
+            self.chances += 1;
+        }
+        self.note_offers(key, &less.union(&more));
+    }
+
+    /// It offers this as well.
+    pub(super) fn offer_more(&mut self, key: PeerKey, added: &RangeSet) {
+        let Some(peer) = self.ledger.peers.at_mut(&key) else {
+            return;
+        };
+        let new = added.subtract(&peer.offered);
+        for range in new.iter() {
+            peer.offered.insert(range);
+        }
+        self.note_offers(key, &new);
+    }
+
+    /// The offer of a peer changed: there may be something to ask of it, and of a seed, to whom
+    /// whoever has got a run comes no more.
+    fn note_offers(&mut self, key: PeerKey, changed: &RangeSet) {
+        self.offers_changed.note(changed);
+        for peer in self.ledger.peers.iter_mut() {
+            if peer.key == key || peer.is_seed {
+                peer.idle_since = None;
+            }
         }
     }
 
@@ -47,6 +76,7 @@ impl Fetch {
             self.ledger.close(id);
         }
         self.ledger.peers.remove(&key);
+        self.chances += 1;
         self.offers_changed = OffersChanged::All;
     }
 
@@ -67,6 +97,7 @@ impl Fetch {
 
     pub(super) fn excuse(&mut self, now: Instant, key: PeerKey, id: RequestId, retry: Duration) {
         self.hear(now, key);
+        self.chances += 1;
         self.ledger.close_of(key, id);
         if let Some(peer) = self.ledger.peers.at_mut(&key) {
             peer.excuse(now, retry);

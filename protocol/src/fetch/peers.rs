@@ -245,9 +245,10 @@ impl Peers {
         (worst.distance > distance || worst.stalled).then_some(worst.key)
     }
 
-    /// Who is asked first: near before far, then fast before slow.
-    pub(super) fn by_preference(&self) -> Vec<PeerKey> {
-        let mut peers: Vec<_> = self.by_key.values().collect();
+    /// Those for whom `is_asked` holds, in the order in which they are asked: near before far,
+    /// then fast before slow.
+    pub(super) fn by_preference(&self, is_asked: impl Fn(&Peer) -> bool) -> Vec<PeerKey> {
+        let mut peers: Vec<_> = self.iter().filter(|peer| is_asked(peer)).collect();
         peers.sort_by_key(|peer| std::cmp::Reverse(peer.worth()));
         peers.into_iter().map(|peer| peer.key).collect()
     }

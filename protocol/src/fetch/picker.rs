@@ -64,9 +64,13 @@ impl Picker<'_> {
             let offered = peer.offered.within(wanted.run.range()).next();
             offered.is_some() && !self.is_deferred(peer, wanted)
         };
-        let mut runs: Vec<_> = self.runs.free().filter(offered).collect();
-        runs.sort_unstable_by_key(order);
-        runs.into_iter().find_map(|wanted| self.offer(peer, wanted))
+        let runs = || self.runs.free().filter(offered);
+        let first = runs().min_by_key(order)?;
+        self.offer(peer, first).or_else(|| {
+            let mut rest: Vec<_> = runs().collect();
+            rest.sort_unstable_by_key(order);
+            rest.into_iter().find_map(|wanted| self.offer(peer, wanted))
+        })
     }
 
     /// Whether a run is left for others to ask a seed for, from whom it can be had soon: else
@@ -78,7 +82,8 @@ impl Picker<'_> {
     /// Whether there is something that `peer` offers and that is left for others.
     pub(super) fn leaves_for_others(&self, peer: &Peer) -> bool {
         let mut deferred = (self.runs.free()).filter(|wanted| self.is_deferred(peer, wanted));
-        self.peers.len() > 1 && deferred.any(|wanted| self.offer(peer, wanted).is_some())
+        let is_shared = peer.is_seed && self.peers.len() > 1;
+        is_shared && deferred.any(|wanted| self.offer(peer, wanted).is_some())
     }
 
     fn offer(&self, peer: &Peer, wanted: &WantedRun) -> Option<Pick> {
