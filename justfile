@@ -41,6 +41,11 @@ path *ARGS:
     cargo build --release --workspace
     cargo run --release -p shoal-tests --bin bench -- path {{ARGS}}
 
+# A seed and two members behind NATs: which way a transfer takes, and when the relay is cut (--mbit N --delay MS); as root, like `fanout`.
+nats *ARGS:
+    cargo build --release --workspace
+    cargo run --release -p shoal-tests --bin bench -- nats {{ARGS}}
+
 # Links alone, by TCP and QUIC, over lines with delay and loss (--seconds S --mbit N); as root, like `fanout`.
 links *ARGS:
     cargo build --release --workspace

@@ -27,6 +27,9 @@ use super::transport;
 const COMMANDS_MAX: usize = 128;
 /// Events that a listener may be behind before it misses the oldest.
 const EVENTS_MAX: usize = 256;
+/// How long the addresses that are known of a peer have for themselves before others are
+/// looked up.
+const KNOWN_ALONE: Duration = Duration::from_millis(500);
 /// What a wait in this node's own queues may add to a limit in time.
 const SLACK: Duration = Duration::from_secs(5);
 
@@ -185,15 +188,30 @@ impl ControlHandle {
     }
 
     /// A raw stream to a member, over a direct connection if there is one. It is dialled if
-    /// need be, and looked up if nothing else is known of it.
+    /// need be, and looked up if it is not reached at once: what is known of it may be old.
     pub async fn open_stream(&self, peer: PeerId) -> Result<DataStream, StreamError> {
-        match self.stream(peer, Vec::new()).await {
-            Err(StreamError::Unreachable { .. }) => {
-                let found = self.find_peer(peer).await;
-                let addresses = found.map_or(Vec::new(), |contact| contact.addresses);
-                self.stream(peer, addresses).await
-            }
-            outcome => outcome,
+        let mut known = std::pin::pin!(self.stream(peer, Vec::new()));
+        let first = tokio::time::timeout(KNOWN_ALONE, &mut known).await;
+        let is_dialled = match first {
+            Ok(Err(StreamError::Unreachable { .. })) => false,
+            Ok(outcome) => return outcome,
+            Err(_) => true,
+        };
+        let found = async {
+            let found = self.find_peer(peer).await;
+            let addresses = found.map_or(Vec::new(), |contact| contact.addresses);
+            self.stream(peer, addresses).await
+        };
+        let mut found = std::pin::pin!(found);
+        tokio::select! {
+            known = &mut known, if is_dialled => match known {
+                Err(_) => found.await,
+                stream => stream,
+            },
+            outcome = &mut found => match outcome {
+                Err(_) if is_dialled => known.await,
+                outcome => outcome,
+            },
         }
     }
 

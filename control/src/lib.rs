@@ -6,6 +6,7 @@
 //! what requests mean ([`Requests`] is asked), and bulk bytes, which are the data plane's.
 
 mod behaviour;
+mod candidates;
 mod codec;
 mod command;
 mod config;
@@ -22,6 +23,7 @@ mod peers;
 mod plane;
 mod relays;
 mod requests;
+mod seen;
 mod streams;
 mod swarm_events;
 mod switch;

@@ -26,8 +26,9 @@ use super::errors::StartError;
 use super::requests::Membership;
 use super::streams::DataStream;
 
-/// How long a handshake may take, from the first byte to the last.
-const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long a handshake may take, from the first byte to the last. Whoever asks a member to
+/// dial back waits for ten seconds, and learns nothing from an answer that comes later.
+const HANDSHAKE: Duration = Duration::from_secs(8);
 /// The most streams of a connection. Each may hold 256 KiB that nobody has read yet.
 const STREAMS_MAX: usize = 64;
 /// The most streams of a connection whose protocol is not agreed yet.

@@ -13,6 +13,7 @@ mod ingest;
 mod kept;
 mod latency;
 mod links;
+mod nats;
 mod path;
 mod report;
 mod sets;
@@ -48,6 +49,8 @@ enum What {
     Text,
     /// A line with delay and loss: TCP, datagrams, and a get; needs root.
     Path,
+    /// Two members behind NATs and a seed: which way a transfer takes; needs root.
+    Nats,
     /// Links alone, by each way, over lines with delay and loss; needs root.
     Links,
     /// The source that lies in `faults`: it runs on a host of its own.
@@ -119,6 +122,7 @@ fn main() -> std::io::Result<()> {
         What::Faults => return faults::run(&sets),
         What::Text => return text::run(&sets),
         What::Path => return path::run(&sets, &args.shape),
+        What::Nats => return nats::run(&sets, &args.shape),
         _ => {}
     }
     sets::touch_memory(0.7)?;

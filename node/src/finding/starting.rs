@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use shoal_protocol::access::Address;
 use shoal_protocol::access::team::Invitation;
 use shoal_protocol::peer::PeerKey;
 use shoal_store::StoreError;
@@ -25,7 +26,7 @@ use super::{ADDED_MAX, Finding, Shared, contact, keeping, tidy};
 use crate::api::{ApiError, ErrorKind};
 use crate::node::{Node, blocking};
 use shoal_control::{
-    ControlConfig, ControlEvent, ControlPlane, Multiaddr, PeerContact, StartError,
+    ControlConfig, ControlEvent, ControlPlane, Multiaddr, PeerContact, RelayLimits, StartError,
 };
 
 /// How often the members that are known are remembered.
@@ -48,7 +49,7 @@ impl Finding {
         .await?;
         let data = node.plane().listening().await;
         let near = if node.is_daemon() { 1 } else { 0 };
-        let mut config = config(node, &root)?;
+        let mut config = config(node, &root).await?;
         let answers = Answers {
             team: team.clone(),
             providers: Arc::clone(&providers),
@@ -118,7 +119,7 @@ impl Finding {
     }
 }
 
-fn config(node: &Node, root: &PeerKey) -> Result<ControlConfig, ApiError> {
+async fn config(node: &Node, root: &PeerKey) -> Result<ControlConfig, ApiError> {
     let network = blake3::derive_key("shoal 1 team network", root.as_bytes());
     let bootstrap = node.config().bootstrap.iter().map(|text| {
         multiaddr(text).ok_or_else(|| {
@@ -127,10 +128,23 @@ fn config(node: &Node, root: &PeerKey) -> Result<ControlConfig, ApiError> {
                 .hint("write it like 10.0.0.5:4748 or /dns4/seed.example/tcp/4748")
         })
     });
+    let own = node.config();
+    // Whoever says where a node is found says that it is found there.
+    let advertise = match own.advertise.is_empty() {
+        true => Vec::new(),
+        false => node.plane().dialable().await,
+    };
     Ok(ControlConfig {
+        advertise: advertise.iter().filter_map(beside).collect(),
+        relay: RelayLimits {
+            serve: own.relay_circuit_max.bytes() > 0,
+            circuit_bytes_max: own.relay_circuit_max.bytes(),
+            circuit: own.relay_circuit_time.into(),
+            ..RelayLimits::default()
+        },
         bootstrap: bootstrap.collect::<Result<_, _>>()?,
         known: keeping::load(node.home()),
-        mdns: node.config().mdns,
+        mdns: own.mdns,
         ..ControlConfig::new(network)
     })
 }
@@ -178,18 +192,20 @@ fn listen(data: &[SocketAddr], near: u16) -> Vec<Multiaddr> {
     addresses
 }
 
+/// Where the control plane of a node is whose data plane is at `address`.
+fn beside(address: &Address) -> Option<Multiaddr> {
+    let port = address.port().checked_add(1)?;
+    match address.ip() {
+        Some(ip) => Some(of_socket(SocketAddr::new(ip, port), false)),
+        None => format!("/dns/{}/tcp/{port}", address.host()).parse().ok(),
+    }
+}
+
 /// Remembers the node that welcomed this one as one to dial first: its control plane is beside
 /// its data plane.
 pub(crate) fn remember_minter(home: &Path, invitation: &Invitation) {
     let Some(peer) = invitation.minter.peer_id() else {
         return;
-    };
-    let beside = |address: &shoal_protocol::access::Address| {
-        let port = address.port().checked_add(1)?;
-        match address.ip() {
-            Some(ip) => Some(of_socket(SocketAddr::new(ip, port), false)),
-            None => format!("/dns/{}/tcp/{port}", address.host()).parse().ok(),
-        }
     };
     let addresses = invitation.addresses.iter().filter_map(beside).collect();
     let mut known = keeping::load(home);
