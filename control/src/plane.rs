@@ -30,6 +30,7 @@ use super::peers::{PeerContact, PeerTable, Reachability, Way};
 use super::relays::Relays;
 use super::requests::Requests;
 use super::streams::StreamReply;
+use super::traffic::Counters;
 
 /// How often it is looked whether somebody has to be dialled.
 const HEARTBEAT: Duration = Duration::from_secs(1);
@@ -46,6 +47,7 @@ pub(super) struct Environment {
     pub orders: mpsc::Receiver<Command>,
     pub events: broadcast::Sender<ControlEvent>,
     pub requests: Arc<dyn Requests>,
+    pub counters: Counters,
     pub now: Instant,
 }
 
@@ -57,6 +59,7 @@ pub(super) struct Plane {
     orders: mpsc::Receiver<Command>,
     events: broadcast::Sender<ControlEvent>,
     heart: Interval,
+    pub(super) counters: Counters,
     pub(super) rng: StdRng,
     pub(super) peers: PeerTable,
     pub(super) contacts: Contacts,
@@ -84,6 +87,7 @@ impl Plane {
             orders,
             events,
             requests,
+            counters,
             now,
         } = environment;
         let local = *swarm.local_peer_id();
@@ -107,6 +111,7 @@ impl Plane {
             orders,
             events,
             heart,
+            counters,
             rng: StdRng::from_os_rng(),
             peers: PeerTable::default(),
             contacts: Contacts::new(local, &config.bootstrap, &config.known, now),
@@ -284,6 +289,7 @@ impl Plane {
         if protocol == Protocol::Admit {
             self.swarm.behaviour_mut().gate.court(peer);
         }
+        self.counters.asks();
         let exchange = self.swarm.behaviour_mut().exchange(protocol);
         let id = exchange.send_request_with_addresses(&peer, bytes.into(), addresses);
         self.outgoing.sent(protocol, id, reply);
