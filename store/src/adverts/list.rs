@@ -17,6 +17,7 @@ const ROWS_BETWEEN_ASKING: u64 = 65_536;
 pub struct AdvertList {
     partitions: Partitions,
     selection: Selection,
+    budget: u64,
     total: u64,
     /// The part that was read last, in order of position.
     loaded: Option<(usize, Vec<(Position, AdvertKey)>)>,
@@ -55,10 +56,25 @@ impl AdvertList {
         let this = Self {
             partitions,
             selection: Selection::new(total, budget),
+            budget,
             total,
             loaded: None,
         };
         Ok(gone_through.then_some(this))
+    }
+
+    /// Leaves on the list about `budget` keys, the lowest, if there are more.
+    pub fn shorten(&mut self, budget: u64) {
+        if budget < self.budget {
+            self.budget = budget;
+            self.selection = Selection::new(self.total, budget);
+            self.loaded = None;
+        }
+    }
+
+    /// How many keys are on it, besides those that are always advertised: about so many.
+    pub fn keys(&self) -> u64 {
+        self.total.min(self.budget)
     }
 
     /// The first `keys_max` keys from one position to another (both included) in their order,

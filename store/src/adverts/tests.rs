@@ -159,6 +159,22 @@ fn beyond_the_budget_the_lowest_keys_are_listed() {
 }
 
 /// The contents of lists in a snapshot, by path.
+#[test]
+fn a_list_becomes_shorter_as_if_it_had_been_made_so() {
+    let world = World::new();
+    put_chunks(&world.store, 0..20_000, AudienceId::SELF);
+    let mut shortened = list(&world.store, u64::MAX, &|_| true);
+    // A part of it has been read.
+    let half = Position::from_bytes([0x80; 32]);
+    shortened.load(half, half, 1).unwrap();
+    shortened.shorten(5_000);
+    assert_eq!((shortened.keys(), shortened.total()), (5_000, 20_000));
+    let mut short = list(&world.store, 5_000, &|_| true);
+    assert_eq!(all(&mut shortened), all(&mut short));
+    shortened.shorten(10_000);
+    assert_eq!(all(&mut shortened), all(&mut short), "it does not grow");
+}
+
 fn content(store: &Store, id: &SnapshotId, path: &str) -> Subject {
     let row = store.view().snapshot(id).unwrap().unwrap();
     let mut cursor = SnapshotCursor::new(&row.snapshot);
