@@ -62,7 +62,7 @@ enum Read {
     List {
         keys_max: u64,
     },
-    Shorten {
+    Limit {
         keys_max: u64,
     },
     Load {
@@ -180,7 +180,7 @@ async fn advertise(this: &mut Advertising, epoch: u64, key: DiscoveryKey) {
                     let keys_max = keys_max.map_or(budget, |room| room.min(budget));
                     ask(&reads, Read::List { keys_max }).await;
                 }
-                Output::Shorten { keys_max } => ask(&reads, Read::Shorten { keys_max }).await,
+                Output::Limit { keys_max } => ask(&reads, Read::Limit { keys_max }).await,
                 Output::Load { from, to, keys_max } => {
                     ask(&reads, Read::Load { from, to, keys_max }).await;
                 }
@@ -273,7 +273,7 @@ fn start_reader(
                 secret: &key,
                 may_offer: &of_team,
             };
-            let lists = matches!(read, Read::List { .. } | Read::Shorten { .. });
+            let lists = matches!(read, Read::List { .. } | Read::Limit { .. });
             let said = match answer(&store, &offer, &mut list, read) {
                 Ok(said) => said,
                 Err(error) => {
@@ -316,9 +316,9 @@ fn answer(
             *list = AdvertList::new(store, offer, keys_max, &Silent)?;
             Vec::new()
         }
-        Read::Shorten { keys_max } => {
+        Read::Limit { keys_max } => {
             if let Some(list) = list {
-                list.shorten(keys_max);
+                list.limit(keys_max);
             }
             Vec::new()
         }

@@ -36,7 +36,7 @@ struct Machine {
 }
 
 impl Shown {
-    /// Keys were listed for a sweep, or the list became shorter.
+    /// Keys were listed for a sweep, or fewer or more of them are loaded.
     pub(super) fn listed(&self, list: Option<&AdvertList>) {
         self.change(|state| {
             state.keys = list.map(|list| Keys {

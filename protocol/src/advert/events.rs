@@ -90,9 +90,9 @@ pub enum Output {
         /// lowest.
         keys_max: Option<u64>,
     },
-    /// It turned out that the network has room for less: leave on the list only so many, the
-    /// lowest.
-    Shorten {
+    /// It turned out that the network has room for clearly more or less: of those listed load
+    /// only so many from now on, the lowest.
+    Limit {
         /// So many.
         keys_max: u64,
     },

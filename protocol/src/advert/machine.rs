@@ -268,7 +268,7 @@ impl Advert {
         if let Some(keys_max) = self.room.reckon(self.config.copies)
             && next.is_some()
         {
-            self.outputs.push_back(Output::Shorten { keys_max });
+            self.outputs.push_back(Output::Limit { keys_max });
         }
         let progress = self.sweep.advance(now, next);
         self.sent.sweeps += u64::from(next.is_none());

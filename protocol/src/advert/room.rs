@@ -58,7 +58,7 @@ impl Room {
     }
 
     /// All peers of the regions that were surveyed have answered, or will not. Gives the new
-    /// bound, if there is clearly less room than the sweep counted on.
+    /// bound, if there is clearly more or less room than the sweep counted on.
     pub(super) fn reckon(&mut self, copies: usize) -> Option<u64> {
         let (from, to) = self.surveyed?;
         let copies = copies.min(self.shares.len()) as u64;
@@ -67,8 +67,8 @@ impl Room {
         // The others are as those here.
         let keys = (here as f64 / part(&from, &to)) as u64;
         self.keys = Some(keys);
-        let is_less = |bound: u64| keys < bound - bound / 8;
-        if !self.bound.is_none_or(is_less) {
+        let is_other = |bound: u64| bound.abs_diff(keys) > bound / 8;
+        if !self.bound.is_none_or(is_other) {
             return None;
         }
         self.bound = Some(keys);

@@ -19,6 +19,7 @@ pub struct AdvertList {
     selection: Selection,
     budget: u64,
     total: u64,
+    keys: u64,
     /// The part that was read last, in order of position.
     loaded: Option<(usize, Vec<(Position, AdvertKey)>)>,
 }
@@ -58,23 +59,23 @@ impl AdvertList {
             selection: Selection::new(total, budget),
             budget,
             total,
+            keys: total.min(budget),
             loaded: None,
         };
         Ok(gone_through.then_some(this))
     }
 
-    /// Leaves on the list about `budget` keys, the lowest, if there are more.
-    pub fn shorten(&mut self, budget: u64) {
-        if budget < self.budget {
-            self.budget = budget;
-            self.selection = Selection::new(self.total, budget);
-            self.loaded = None;
-        }
+    /// From now on about `keys_max` keys are loaded, the lowest, if there are more; but not
+    /// more than the budget.
+    pub fn limit(&mut self, keys_max: u64) {
+        self.keys = self.total.min(self.budget).min(keys_max);
+        self.selection = Selection::new(self.total, self.keys);
+        self.loaded = None;
     }
 
-    /// How many keys are on it, besides those that are always advertised: about so many.
+    /// How many keys are loaded, besides those that are always advertised: about so many.
     pub fn keys(&self) -> u64 {
-        self.total.min(self.budget)
+        self.keys
     }
 
     /// The first `keys_max` keys from one position to another (both included) in their order,

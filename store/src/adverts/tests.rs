@@ -160,19 +160,20 @@ fn beyond_the_budget_the_lowest_keys_are_listed() {
 
 /// The contents of lists in a snapshot, by path.
 #[test]
-fn a_list_becomes_shorter_as_if_it_had_been_made_so() {
+fn a_list_that_is_limited_is_as_if_it_had_been_made_so() {
     let world = World::new();
     put_chunks(&world.store, 0..20_000, AudienceId::SELF);
-    let mut shortened = list(&world.store, u64::MAX, &|_| true);
+    let mut limited = list(&world.store, 10_000, &|_| true);
     // A part of it has been read.
     let half = Position::from_bytes([0x80; 32]);
-    shortened.load(half, half, 1).unwrap();
-    shortened.shorten(5_000);
-    assert_eq!((shortened.keys(), shortened.total()), (5_000, 20_000));
-    let mut short = list(&world.store, 5_000, &|_| true);
-    assert_eq!(all(&mut shortened), all(&mut short));
-    shortened.shorten(10_000);
-    assert_eq!(all(&mut shortened), all(&mut short), "it does not grow");
+    limited.load(half, half, 1).unwrap();
+    for keys_max in [5_000, 8_000, 10_000, 15_000] {
+        limited.limit(keys_max);
+        let keys = keys_max.min(10_000);
+        assert_eq!((limited.keys(), limited.total()), (keys, 20_000));
+        let mut made_so = list(&world.store, keys, &|_| true);
+        assert_eq!(all(&mut limited), all(&mut made_so));
+    }
 }
 
 fn content(store: &Store, id: &SnapshotId, path: &str) -> Subject {

@@ -197,7 +197,7 @@ impl World {
                 self.is_listed = true;
                 self.listed = self.lowest(keys_max.unwrap_or(u64::MAX));
             }
-            Output::Shorten { keys_max } => self.listed = self.lowest(keys_max),
+            Output::Limit { keys_max } => self.listed = self.lowest(keys_max),
             Output::Load { from, to, keys_max } => {
                 assert!(self.is_listed, "loads from no list");
                 self.schedule(DELAY, Event::Loaded(from, to, keys_max));

@@ -320,6 +320,33 @@ fn the_first_regions_of_a_large_network_stand_for_the_others() {
 }
 
 #[test]
+fn who_comes_during_a_sweep_brings_room_for_more_of_it() {
+    let config = AdvertConfig {
+        bytes_per_s: 1 << 20,
+        ..AdvertConfig::default()
+    };
+    let mut world = World::with(30, 60_000, config);
+    world.share = 30_000;
+    let late = world.peers.split_off(2);
+    // Two alone have room for 30,000 keys each, and so for half.
+    world.run_until(|w| w.advert.capacity() == Some(30_000));
+    world.peers.extend(late);
+    world.tell(Input::Grown);
+    world.sweep();
+    // Those who are closest to nothing but what is through by then are met in the next.
+    let found = world.advert.capacity().expect("peers told");
+    assert!((35_000..=45_000).contains(&found), "{found}");
+    let lowest = world.lowest(35_000);
+    let last = world.keys.iter().rev().take(5_000);
+    let (mut all, mut there) = (0, 0);
+    for (_, key) in last.filter(|(_, key)| lowest.has(key)) {
+        all += 1;
+        there += usize::from(world.peers.iter().any(|peer| peer.kept.contains(key)));
+    }
+    assert_eq!(there, all);
+}
+
+#[test]
 fn peers_of_another_epoch_say_nothing_about_room() {
     let mut world = World::with(30, 1000, fast());
     world.peers[0].conduct = Conduct::Lags;
