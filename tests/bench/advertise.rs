@@ -195,7 +195,9 @@ fn sweep(hosts: &[Host], folder: &Path, scale: &Scale) -> io::Result<(Cost, Stri
     eprintln!("  added in {:.0} s", began.elapsed().as_secs_f64());
     // The node has none of what it knew of its last sweep, as if the next were due.
     let progress = advertiser.home.path().join("run/sweep.json");
-    fs::remove_file(&progress)?;
+    if progress.exists() {
+        fs::remove_file(&progress)?;
+    }
     let before = others(&nodes)?;
     let moved = hosts[ADVERTISER].moved();
     nodes[ADVERTISER].up()?;
