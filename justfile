@@ -56,6 +56,11 @@ edits *ARGS:
     cargo build --release --workspace
     cargo run --release -p shoal-tests --bin bench -- edits {{ARGS}}
 
+# A full sweep of one of thirty nodes, beside a provider record for each key (--chunks N --advert-rate RATE); as root, like `fanout`.
+advertise *ARGS:
+    cargo build --release --workspace
+    cargo run --release -p shoal-tests --bin bench -- advertise {{ARGS}}
+
 # Thirty nodes of a team on loopback that know one address: how soon each finds what another adds.
 thirty *ARGS:
     cargo build --release --workspace

@@ -21,6 +21,7 @@ use super::peers::{ControlPeer, PeerContact, Reachability};
 use super::plane::{Environment, Plane};
 use super::requests::{Membership, Requests};
 use super::streams::DataStream;
+use super::traffic::{ControlTraffic, Counters};
 use super::transport;
 
 /// Commands that wait; more make their callers wait.
@@ -48,7 +49,9 @@ impl ControlPlane {
     ) -> Result<ControlHandle, StartError> {
         let keypair = Keypair::from(keypair.clone());
         let (incoming, streams) = mpsc::channel(config.limits.streams_waiting_max.max(1));
-        let mut swarm = transport::swarm(&keypair, &config, membership, incoming)?;
+        let counters = Counters::default();
+        let mut swarm =
+            transport::swarm(&keypair, &config, membership, incoming, counters.clone())?;
         transport::listen(&mut swarm, &config.listen)?;
         let (commands, orders) = mpsc::channel(COMMANDS_MAX);
         let (events, _) = broadcast::channel(EVENTS_MAX);
@@ -58,6 +61,7 @@ impl ControlPlane {
             orders,
             events: events.clone(),
             requests,
+            counters: counters.clone(),
             now: Instant::now(),
         };
         let task = tokio::spawn(Plane::new(swarm, config, environment).run());
@@ -66,6 +70,7 @@ impl ControlPlane {
             commands,
             events,
             patience,
+            counters,
             streams: Arc::new(Mutex::new(Some(streams))),
             task: Arc::new(Mutex::new(Some(task))),
         })
@@ -79,6 +84,7 @@ pub struct ControlHandle {
     commands: mpsc::Sender<Command>,
     events: broadcast::Sender<ControlEvent>,
     patience: Duration,
+    counters: Counters,
     streams: Arc<Mutex<Option<mpsc::Receiver<DataStream>>>>,
     task: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
@@ -87,6 +93,11 @@ impl ControlHandle {
     /// Who this node is.
     pub fn local_peer(&self) -> PeerId {
         self.local
+    }
+
+    /// What went over the control plane since it started.
+    pub fn traffic(&self) -> ControlTraffic {
+        self.counters.now()
     }
 
     /// What happens from now on. Who falls behind by 256 events misses the oldest.

@@ -28,6 +28,7 @@ mod streams;
 mod swarm_events;
 mod switch;
 mod team_events;
+mod traffic;
 mod transport;
 
 #[cfg(test)]
@@ -42,3 +43,4 @@ pub use names::{DATA_PROTOCOL, Protocol};
 pub use peers::{ControlPeer, PeerContact, Reachability, Way};
 pub use requests::{Membership, Refusal, Requests};
 pub use streams::DataStream;
+pub use traffic::ControlTraffic;

@@ -31,6 +31,7 @@ use super::peers::{PeerContact, PeerTable, Reachability, Way};
 use super::relays::Relays;
 use super::requests::Requests;
 use super::streams::{StreamReply, is_relayed};
+use super::traffic::Counters;
 
 /// How often it is looked whether somebody has to be dialled.
 const HEARTBEAT: Duration = Duration::from_secs(1);
@@ -47,6 +48,7 @@ pub(super) struct Environment {
     pub orders: mpsc::Receiver<Command>,
     pub events: broadcast::Sender<ControlEvent>,
     pub requests: Arc<dyn Requests>,
+    pub counters: Counters,
     pub now: Instant,
 }
 
@@ -58,6 +60,7 @@ pub(super) struct Plane {
     orders: mpsc::Receiver<Command>,
     events: broadcast::Sender<ControlEvent>,
     heart: Interval,
+    pub(super) counters: Counters,
     pub(super) rng: StdRng,
     pub(super) peers: PeerTable,
     pub(super) contacts: Contacts,
@@ -85,6 +88,7 @@ impl Plane {
             orders,
             events,
             requests,
+            counters,
             now,
         } = environment;
         let local = *swarm.local_peer_id();
@@ -108,6 +112,7 @@ impl Plane {
             orders,
             events,
             heart,
+            counters,
             rng: StdRng::from_os_rng(),
             peers: PeerTable::default(),
             contacts: Contacts::new(local, &config.bootstrap, &config.known, now),
@@ -306,6 +311,7 @@ impl Plane {
         if protocol == Protocol::Admit {
             self.swarm.behaviour_mut().gate.court(peer);
         }
+        self.counters.asks();
         let exchange = self.swarm.behaviour_mut().exchange(protocol);
         let id = exchange.send_request_with_addresses(&peer, bytes.into(), addresses);
         self.outgoing.sent(protocol, id, reply);

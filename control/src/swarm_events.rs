@@ -240,6 +240,7 @@ impl Plane {
                 request_response::Message::Request {
                     request, channel, ..
                 } => {
+                    self.counters.asked();
                     let asked = Asked {
                         peer,
                         protocol,

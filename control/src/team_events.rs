@@ -56,22 +56,28 @@ impl Plane {
     }
 
     fn on_kad_event(&mut self, event: kad::Event) {
-        let kad::Event::OutboundQueryProgressed {
-            id,
-            result: kad::QueryResult::GetClosestPeers(result),
-            step,
-            ..
-        } = event
-        else {
-            return;
-        };
+        match event {
+            kad::Event::InboundRequest { .. } => self.counters.dht_asked(),
+            kad::Event::OutboundQueryProgressed {
+                id,
+                result,
+                stats,
+                step,
+            } if step.last => {
+                self.counters.dht_asks(stats.num_requests());
+                if let kad::QueryResult::GetClosestPeers(result) = result {
+                    self.on_looked_up(id, result);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn on_looked_up(&mut self, id: kad::QueryId, result: kad::GetClosestPeersResult) {
         let found = match result {
             Ok(found) => found.peers,
             Err(kad::GetClosestPeersError::Timeout { peers, .. }) => peers,
         };
-        if !step.last {
-            return;
-        }
         let Some(reply) = self.lookups.remove(&id) else {
             return;
         };

@@ -4,12 +4,14 @@
 //! runs every contender in turn, round by round, and prints a table of medians and ratios.
 //! A tool that is not installed is named as missing. Everything runs on loopback.
 
+mod advertise;
 mod contender;
 mod edits;
 mod fanout;
 mod faults;
 mod getter;
 mod ingest;
+mod kademlia;
 mod kept;
 mod latency;
 mod links;
@@ -21,6 +23,7 @@ mod sources;
 mod swarm;
 mod text;
 mod transfer;
+mod usage;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -53,6 +56,8 @@ enum What {
     Nats,
     /// Links alone, by each way, over lines with delay and loss; needs root.
     Links,
+    /// A full sweep of one of thirty nodes, beside a provider record for each key; needs root.
+    Advertise,
     /// The source that lies in `faults`: it runs on a host of its own.
     #[value(hide = true)]
     Liar,
@@ -61,6 +66,9 @@ enum What {
     LinkSource,
     #[value(hide = true)]
     LinkSink,
+    /// A node in `advertise`.
+    #[value(hide = true)]
+    PlainNode,
     /// Everything that needs no root.
     All,
 }
@@ -90,15 +98,19 @@ struct Args {
     shape: path::Shape,
     #[command(flatten)]
     ends: links::Ends,
+    #[command(flatten)]
+    scale: advertise::Scale,
+    #[command(flatten)]
+    plain: kademlia::Plain,
     /// Liar: what it serves.
     #[arg(long, hide = true, required_if_eq("what", "liar"))]
     ticket: Option<String>,
     /// Liar: from which home.
     #[arg(long, hide = true, required_if_eq("what", "liar"))]
     home: Option<PathBuf>,
-    /// Liar, ends of links: at which address.
+    /// Liar, ends of links, plain nodes: at which address.
     #[arg(long, hide = true, required_if_eq_any([
-        ("what", "liar"), ("what", "link-source"), ("what", "link-sink"),
+        ("what", "liar"), ("what", "link-source"), ("what", "link-sink"), ("what", "plain-node"),
     ]))]
     listen: Option<SocketAddr>,
 }
@@ -111,10 +123,14 @@ fn main() -> std::io::Result<()> {
     match (args.what, args.listen) {
         (What::LinkSource, Some(at)) => return links::source(at, &args.ends),
         (What::LinkSink, Some(from)) => return links::sink(from, &args.ends),
+        (What::PlainNode, Some(at)) => return kademlia::run(at, &args.plain),
         (What::Links, _) => return links::run(&args.shape, &args.ends),
         _ => {}
     }
     std::fs::create_dir_all(&args.dir)?;
+    if args.what == What::Advertise {
+        return advertise::run(&args.dir.canonicalize()?, &args.scale);
+    }
     let sets = sets::Sets::make(&args.dir.canonicalize()?, args.shrink)?;
     match args.what {
         What::Fanout => return fanout::run(&sets, args.receivers, args.quick),

@@ -78,6 +78,10 @@ config! {
     /// team. A million cost about 0.6 GB of traffic a day in a team of more than 20 nodes.
     advert_keys_max: NonZeroU32 = MILLION;
 
+    /// The most bytes a second that advertising sends, on average. A million keys take 20
+    /// minutes at 256 KiB in a team of more than 20 nodes. Less than 4 KiB counts as that.
+    advert_rate: ByteSize = ByteSize::kib(256);
+
     /// How long a ticket is good for when `share` does not say; not 0.
     #[serde(deserialize_with = "load::some_time")]
     share_expires: Span = Span::hours(24);

@@ -10,19 +10,21 @@ use std::time::Duration;
 
 use shoal_protocol::access::Address;
 use shoal_protocol::access::team::Invitation;
+use shoal_protocol::advert::AdvertConfig;
 use shoal_protocol::peer::PeerKey;
 use shoal_store::StoreError;
 use shoal_store::providers::{ProviderOptions, ProviderStore};
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::advertising::Advertising;
 use super::answering::{Answers, Members};
 use super::placing::Placing;
+use super::shown::Shown;
 use super::streams::{self, Streams};
-use super::{ADDED_MAX, Finding, Shared, contact, keeping, tidy};
+use super::{ADDED_MAX, Finding, Shared, churn, contact, keeping, tidy};
 use crate::api::{ApiError, ErrorKind};
 use crate::node::{Node, blocking};
 use shoal_control::{
@@ -33,6 +35,8 @@ use shoal_control::{
 const REMEMBER_EVERY: Duration = Duration::from_secs(60);
 /// How soon after somebody was met; others who come meanwhile are remembered with it.
 const REMEMBER_DELAY: Duration = Duration::from_secs(2);
+/// The slowest that advertising may be, in bytes a second.
+const ADVERT_RATE_MIN: u64 = 4 << 10;
 
 impl Finding {
     /// Starts it for a node that is in a team.
@@ -98,11 +102,17 @@ impl Finding {
         let new_places = Arc::clone(&placing.new);
         tasks.spawn(placing.keep_up(stop.clone()));
         tasks.spawn(remember(node.home().to_owned(), shared.clone()));
+        let shown = Shown::default();
+        let (told, half_life) = watch::channel(AdvertConfig::default().interval);
+        tasks.spawn(churn::follow(shared.clone(), told));
         let advertising = Advertising {
             shared,
             endpoint,
             progress: node.home().join("run/sweep.json"),
             budget: u64::from(node.config().advert_keys_max.get()),
+            bytes_per_s: node.config().advert_rate.bytes().max(ADVERT_RATE_MIN),
+            half_life,
+            shown: shown.clone(),
             added: to_announce,
         };
         tasks.spawn(advertising.run());
@@ -112,6 +122,7 @@ impl Finding {
             providers,
             added,
             new_places,
+            shown,
             tasks,
             _stop: stop.clone().drop_guard(),
             stop,
