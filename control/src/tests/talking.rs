@@ -29,7 +29,7 @@ async fn what_goes_over_the_plane_is_counted_at_both_ends() {
     let request = Bytes::from(vec![7; 10_000]);
     for _ in 0..3 {
         let answer = nodes[1]
-            .request(peer, Protocol::Find, request.clone())
+            .request(peer, Protocol::Locate, request.clone())
             .await;
         assert_eq!(answer.unwrap(), request);
     }
