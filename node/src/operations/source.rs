@@ -36,7 +36,7 @@ pub(super) struct Source {
 }
 
 /// How soon members are looked for again who have something; doubles up to the second.
-const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
 
 impl Node {
     /// Looks up an artifact to be read, and connects to those who serve it if it is not here.

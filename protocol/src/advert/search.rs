@@ -229,6 +229,11 @@ impl Search {
         self.answered
     }
 
+    /// How many providers were found.
+    pub fn found(&self) -> usize {
+        self.seen.len()
+    }
+
     /// Who was asked and has not answered.
     pub fn silent(&self) -> impl Iterator<Item = PeerKey> {
         let open = self.open.values().map(|open| open.peer);

@@ -14,6 +14,7 @@ use super::ledger::Ledger;
 use super::peers::Peer;
 use super::quarantine::Quarantine;
 use super::run::Run;
+use crate::have::RangeSet;
 use crate::peer::PeerKey;
 use crate::wire::{Outcome, RequestId};
 
@@ -130,6 +131,13 @@ impl Fetch {
     /// How the fetch is going.
     pub fn state(&self) -> &State {
         &self.state
+    }
+
+    /// The positions that are waited for because nobody here can send them: nothing unless the
+    /// state is to wait for a peer, an offer or an intact copy. Whoever finds them elsewhere
+    /// tells so by [`Input::Delivered`], as coming from any peer, known or not.
+    pub fn stranded(&self) -> RangeSet {
+        self.ledger.stranded(&self.state)
     }
 
     /// How many bytes came more than once, because two peers were asked for them.

@@ -104,6 +104,22 @@ fn whoever_has_nothing_else_to_do_takes_the_turns_of_others_after_a_while() {
 }
 
 #[test]
+fn the_slower_a_seed_the_longer_others_are_given_their_turns() {
+    let mut rig = one_of(&[3, 4], 3);
+    let mut open = rig.join_seed(1, 48);
+    // At a run in two seconds, another's two runs take four.
+    while let Some(next) = open.pop() {
+        rig.now += Duration::from_secs(2);
+        for range in next.ranges.clone() {
+            open.extend(asked(&rig.deliver(1, range)));
+        }
+        open.extend(asked(&rig.end(&next, Outcome::Complete)));
+    }
+    assert!(asked(&rig.after(Duration::from_secs(3))).is_empty());
+    assert!(!asked(&rig.after(Duration::from_secs(2))).is_empty());
+}
+
+#[test]
 fn one_that_fetches_nothing_is_waited_for_only_once() {
     let mut rig = one_of(&[3, 4], 3);
     let mut open = rig.join_seed(1, 48);
