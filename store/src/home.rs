@@ -6,12 +6,17 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::disk::{Disk, DiskLock, FileKind, Root};
 use crate::error::{OpenError, StoreError};
 use crate::store::StoreOptions;
 
 const LOCK: &str = "lock";
+/// A store that others look at is tried so often,
+const LOOKS_MAX: u32 = 20;
+/// after so long each time: longer than a look takes.
+const LOOK: Duration = Duration::from_millis(10);
 const DIRECTORIES: [&str; 3] = ["packs", "files", "tmp"];
 
 /// A store's directory that no other process has open.
@@ -34,8 +39,7 @@ pub(crate) fn claim(
             kind,
         });
     }
-    let lock = root
-        .lock(Path::new(LOCK), &options.holder)
+    let lock = lock(&*root, &options.holder)
         .map_err(io())?
         .map_err(|holder| OpenError::Busy {
             home: home.to_owned(),
@@ -43,6 +47,18 @@ pub(crate) fn claim(
         })?;
     furnish(&*root).map_err(io())?;
     Ok(Home { root, lock })
+}
+
+/// Takes the lock, or says who has it. Whoever only [looks](holder) has it for a moment too,
+/// and is waited for.
+fn lock(root: &dyn Root, holder: &str) -> io::Result<Result<Box<dyn DiskLock>, String>> {
+    for _ in 0..LOOKS_MAX {
+        if let Ok(lock) = root.lock(Path::new(LOCK), holder)? {
+            return Ok(Ok(lock));
+        }
+        std::thread::sleep(LOOK);
+    }
+    root.lock(Path::new(LOCK), holder)
 }
 
 /// Who has the store in the directory `home` open, if anybody has.
@@ -97,4 +113,32 @@ fn empty(root: &dyn Root, directory: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+    use crate::disk::RealDisk;
+
+    #[test]
+    fn a_store_is_opened_while_others_look_whether_it_is_open() {
+        let home = tempfile::tempdir().unwrap();
+        let options = StoreOptions::default();
+        drop(claim(&RealDisk, home.path(), &options).unwrap());
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    holder(&RealDisk, home.path()).unwrap();
+                }
+            });
+            let opened = (0..200).all(|_| claim(&RealDisk, home.path(), &options).is_ok());
+            is_over.store(true, Ordering::Relaxed);
+            assert!(opened);
+        });
+    }
 }

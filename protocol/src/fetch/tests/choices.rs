@@ -1,5 +1,6 @@
 //! Whom it asks for what.
 
+use super::super::peers::Peer;
 use super::*;
 
 #[test]
@@ -105,18 +106,22 @@ fn whoever_has_nothing_else_to_do_takes_the_turns_of_others_after_a_while() {
 
 #[test]
 fn the_slower_a_seed_the_longer_others_are_given_their_turns() {
-    let mut rig = one_of(&[3, 4], 3);
-    let mut open = rig.join_seed(1, 48);
-    // At a run in two seconds, another's two runs take four.
-    while let Some(next) = open.pop() {
-        rig.now += Duration::from_secs(2);
-        for range in next.ranges.clone() {
-            open.extend(asked(&rig.deliver(1, range)));
+    let turn_of = |run_takes: Duration| {
+        let mut now = Instant::now();
+        let everything = RangeSet::of(0..48 * RUN);
+        let mut seed = Peer::new(now, key(1), Distance::Lan, everything, true);
+        for _ in 0..4 {
+            now += run_takes;
+            seed.pace.deliver(now, RUN);
         }
-        open.extend(asked(&rig.end(&next, Outcome::Complete)));
-    }
-    assert!(asked(&rig.after(Duration::from_secs(3))).is_empty());
-    assert!(!asked(&rig.after(Duration::from_secs(2))).is_empty());
+        seed.note_spare_time(now);
+        let is_over = |ms: &u64| seed.may_be_asked_out_of_turn(now + Duration::from_millis(*ms), 1);
+        (0..10_000).find(is_over)
+    };
+    // Two runs, and the round trip that is assumed.
+    assert_eq!(turn_of(Duration::from_secs(2)), Some(4020));
+    assert_eq!(turn_of(Duration::from_millis(10)), Some(500));
+    assert_eq!(turn_of(Duration::from_secs(60)), Some(5000));
 }
 
 #[test]
