@@ -39,7 +39,7 @@ pub(crate) fn claim(
             kind,
         });
     }
-    let lock = lock(&*root, &options.holder)
+    let lock = take(|| root.lock(Path::new(LOCK), &options.holder))
         .map_err(io())?
         .map_err(|holder| OpenError::Busy {
             home: home.to_owned(),
@@ -49,16 +49,18 @@ pub(crate) fn claim(
     Ok(Home { root, lock })
 }
 
-/// Takes the lock, or says who has it. Whoever only [looks](holder) has it for a moment too,
-/// and is waited for.
-fn lock(root: &dyn Root, holder: &str) -> io::Result<Result<Box<dyn DiskLock>, String>> {
+/// Takes a lock by `attempt`, or says who has it. Whoever only [looks](holder) has it for a
+/// moment too, and is waited for.
+fn take<L>(
+    mut attempt: impl FnMut() -> io::Result<Result<L, String>>,
+) -> io::Result<Result<L, String>> {
     for _ in 0..LOOKS_MAX {
-        if let Ok(lock) = root.lock(Path::new(LOCK), holder)? {
+        if let Ok(lock) = attempt()? {
             return Ok(Ok(lock));
         }
         std::thread::sleep(LOOK);
     }
-    root.lock(Path::new(LOCK), holder)
+    attempt()
 }
 
 /// Who has the store in the directory `home` open, if anybody has.
@@ -119,26 +121,21 @@ fn empty(root: &dyn Root, directory: &Path) -> io::Result<()> {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use std::sync::atomic::{AtomicBool, Ordering};
-
     use super::*;
-    use crate::disk::RealDisk;
 
     #[test]
-    fn a_store_is_opened_while_others_look_whether_it_is_open() {
-        let home = tempfile::tempdir().unwrap();
-        let options = StoreOptions::default();
-        drop(claim(&RealDisk, home.path(), &options).unwrap());
-        let is_over = AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                while !is_over.load(Ordering::Relaxed) {
-                    holder(&RealDisk, home.path()).unwrap();
-                }
-            });
-            let opened = (0..200).all(|_| claim(&RealDisk, home.path(), &options).is_ok());
-            is_over.store(true, Ordering::Relaxed);
-            assert!(opened);
-        });
+    fn who_only_looks_at_a_store_keeps_nobody_from_opening_it() {
+        let after = |refused: u32| {
+            let mut attempts = 0;
+            let attempt = || {
+                attempts += 1;
+                let is_free = attempts > refused;
+                Ok(is_free.then_some(()).ok_or_else(|| "somebody".to_owned()))
+            };
+            take(attempt).unwrap()
+        };
+        assert_eq!(after(1), Ok(()));
+        assert_eq!(after(LOOKS_MAX), Ok(()));
+        assert_eq!(after(u32::MAX), Err("somebody".to_owned()));
     }
 }

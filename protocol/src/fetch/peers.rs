@@ -11,11 +11,14 @@ use super::events::Distance;
 use super::window::Pace;
 use crate::have::RangeSet;
 use crate::peer::PeerKey;
-use crate::wire::limits::{BUSY_RETRY_MS_MAX, REQUESTS_OPEN_MAX, RUN_BYTES_MAX};
+use crate::wire::limits::{
+    BUSY_RETRY_MS_MAX, FRAME_PAYLOAD_BYTES_MAX, REQUESTS_OPEN_MAX, RUN_BYTES_MAX,
+};
 
-/// So many requests are opened however small the window, so that the next answer begins
-/// when one ends; one alone until it is known how fast the peer is.
-const REQUESTS_MIN: usize = 2;
+/// However small the window, the next request is opened when no more than this is to come, so
+/// that the next answer begins when one ends. More would keep runs waiting at a slow peer that
+/// others could bring.
+const EXPECTED_BYTES_MIN: u64 = FRAME_PAYLOAD_BYTES_MAX as u64;
 /// The most runs asked of a peer at once: the rest of what a connection may have open is for
 /// pages, and for answers whose end is still on its way.
 const REQUESTS_MAX: usize = REQUESTS_OPEN_MAX * 3 / 4;
@@ -55,6 +58,8 @@ pub(super) struct Peer {
     pub(super) stalled: bool,
     /// When it could be asked for nothing but what is another node's turn to ask for.
     pub(super) spare_since: Option<Instant>,
+    /// Which chance it was for which there was nothing to ask of it, though it has room.
+    pub(super) idle_since: Option<u64>,
 }
 
 impl Peer {
@@ -78,6 +83,7 @@ impl Peer {
             heard: now,
             stalled: false,
             spare_since: None,
+            idle_since: None,
         }
     }
 
@@ -89,13 +95,9 @@ impl Peer {
     /// Whether it may be asked for more. For a reader who waits, for one run more.
     pub(super) fn has_room(&self, now: Instant, config: &FetchConfig, urgent: bool) -> bool {
         let more = u64::from(urgent);
-        let window = self.pace.window(config) + more * RUN_BYTES_MAX;
+        let window = self.pace.window(config).max(EXPECTED_BYTES_MIN) + more * RUN_BYTES_MAX;
         let requests_max = (self.requests_max + more as usize).min(REQUESTS_MAX);
-        let least = match self.pace.rate() {
-            Some(_) => REQUESTS_MIN,
-            None => 1,
-        };
-        let below = self.requests < least || self.expected_bytes < window;
+        let below = self.requests == 0 || self.expected_bytes < window;
         self.is_live(now) && self.requests < requests_max && below
     }
 
