@@ -16,6 +16,7 @@ use libp2p::{
 };
 use tokio::sync::mpsc;
 
+use super::candidates::Candidates;
 use super::codec::{Codec, Room};
 use super::config::{ControlConfig, Limits, RelayLimits};
 use super::doors::Doors;
@@ -29,8 +30,6 @@ use super::switch::Switch;
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 /// How often the routing table is refreshed.
 const BOOTSTRAP_INTERVAL: Duration = Duration::from_secs(300);
-/// The most addresses of peers that identify remembers peers for.
-const IDENTIFIED_MAX: usize = 256;
 /// The largest message of the DHT.
 const KAD_MESSAGE_BYTES_MAX: usize = 32 << 10;
 /// The most requests of one kind on one connection, both ways together.
@@ -62,6 +61,7 @@ pub(super) struct Team {
     pub relay: relay::Behaviour,
     pub relay_client: relay::client::Behaviour,
     pub punch: dcutr::Behaviour,
+    pub candidates: Candidates,
     pub advert: request_response::Behaviour<Codec>,
     pub find: request_response::Behaviour<Codec>,
     pub locate: request_response::Behaviour<Codec>,
@@ -91,7 +91,8 @@ impl Behaviour {
                 identify::Config::new(names.identify, keypair.public())
                     .with_agent_version(config.agent.clone())
                     .with_push_listen_addr_updates(true)
-                    .with_cache_size(IDENTIFIED_MAX),
+                    // It would have everything dialled that a peer names, unfiltered.
+                    .with_cache_size(0),
             ),
             ping: ping::Behaviour::new(ping::Config::new().with_interval(PING_INTERVAL)),
             autonat: autonat::v2::client::Behaviour::default(),
@@ -99,6 +100,7 @@ impl Behaviour {
             relay: relay_server(local, &config.relay),
             relay_client,
             punch: dcutr::Behaviour::new(local),
+            candidates: Candidates::default(),
             advert: exchange(Protocol::Advert, limits, &requests, &answers),
             find: exchange(Protocol::Find, limits, &requests, &answers),
             locate: exchange(Protocol::Locate, limits, &requests, &answers),

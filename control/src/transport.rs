@@ -1,7 +1,7 @@
 //! How bytes get to a peer: TCP and QUIC, by address or name, or through a relay.
 //!
-//! Owns: the transports and their windows, sockets, the check that a port is free. Refuses:
-//! what is said.
+//! Owns: the transports and their windows, sockets, the checks that a port is free and that
+//! whoever answers is who was dialled. Refuses: what is said.
 //!
 //! TLS 1.3 on TCP as on QUIC, with libp2p's certificates: what the data plane uses too, so
 //! that no second handshake (Noise) is built in.
@@ -11,6 +11,7 @@ use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
+use libp2p::core::ConnectedPoint;
 use libp2p::core::muxing::StreamMuxerBox;
 use libp2p::core::transport::timeout::TransportTimeout;
 use libp2p::core::transport::{Boxed, dummy::DummyTransport};
@@ -25,9 +26,11 @@ use super::config::ControlConfig;
 use super::errors::StartError;
 use super::requests::Membership;
 use super::streams::DataStream;
+use super::traffic::{Counted, Counters};
 
-/// How long a handshake may take, from the first byte to the last.
-const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long a handshake may take, from the first byte to the last. Whoever asks a member to
+/// dial back waits for ten seconds, and learns nothing from an answer that comes later.
+const HANDSHAKE: Duration = Duration::from_secs(8);
 /// The most streams of a connection. Each may hold 256 KiB that nobody has read yet.
 const STREAMS_MAX: usize = 64;
 /// The most streams of a connection whose protocol is not agreed yet.
@@ -39,9 +42,10 @@ pub(super) fn swarm(
     config: &ControlConfig,
     membership: Arc<dyn Membership>,
     incoming: mpsc::Sender<DataStream>,
+    counters: Counters,
 ) -> Result<Swarm<Behaviour>, StartError> {
     let local = keypair.public().to_peer_id();
-    let (transport, relay_client) = transport(keypair, local)?;
+    let (transport, relay_client) = transport(keypair, local, counters)?;
     let behaviour = Behaviour::new(keypair, config, membership, relay_client, incoming);
     let swarm_config = swarm::Config::with_tokio_executor()
         .with_idle_connection_timeout(config.limits.idle)
@@ -54,6 +58,7 @@ type Connections = Boxed<(PeerId, StreamMuxerBox)>;
 fn transport(
     keypair: &Keypair,
     local: PeerId,
+    counters: Counters,
 ) -> Result<(Connections, relay::client::Behaviour), StartError> {
     let failed = |error: &dyn std::fmt::Display| StartError::Transport(error.to_string());
     let tls = tls::Config::new(keypair).map_err(|e| failed(&e))?;
@@ -80,6 +85,10 @@ fn transport(
         );
         direct.boxed()
     };
+    let named = named.map(move |(peer, muxer), _| {
+        let counted = Counted::new(muxer, counters.clone());
+        (peer, StreamMuxerBox::new(counted))
+    });
 
     let (relayed, client) = relay::client::new(local);
     let relayed = relayed
@@ -88,7 +97,27 @@ fn transport(
         .multiplex(yamux)
         .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
     let all = relayed.or_transport(named).map(|way, _| way.into_inner());
+    let all = all
+        .and_then(|(peer, muxer), at| async move { addressed(peer, &at).map(|()| (peer, muxer)) });
     Ok((TransportTimeout::new(all, HANDSHAKE).boxed(), client))
+}
+
+/// Somebody else answers where a peer was dialled.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} answers there")]
+struct SomebodyElse(PeerId);
+
+/// Whether `peer` is who was dialled, if anybody by name. libp2p tries the addresses of a peer side by
+/// side, takes the first connection that is made, and gives all of them up if that is with another peer:
+/// this node itself, say, at an address of a LAN that two LANs have. Such an address has failed, no more.
+fn addressed(peer: PeerId, at: &ConnectedPoint) -> Result<(), SomebodyElse> {
+    let ConnectedPoint::Dialer { address, .. } = at else {
+        return Ok(());
+    };
+    match address.iter().last() {
+        Some(Part::P2p(named)) if named != peer => Err(SomebodyElse(peer)),
+        _ => Ok(()),
+    }
 }
 
 /// Listens on all of `addresses`, or on none.

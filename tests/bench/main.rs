@@ -4,15 +4,18 @@
 //! runs every contender in turn, round by round, and prints a table of medians and ratios.
 //! A tool that is not installed is named as missing. Everything runs on loopback.
 
+mod advertise;
 mod contender;
 mod edits;
 mod fanout;
 mod faults;
 mod getter;
 mod ingest;
+mod kademlia;
 mod kept;
 mod latency;
 mod links;
+mod nats;
 mod path;
 mod report;
 mod sets;
@@ -20,6 +23,7 @@ mod sources;
 mod swarm;
 mod text;
 mod transfer;
+mod usage;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -48,8 +52,12 @@ enum What {
     Text,
     /// A line with delay and loss: TCP, datagrams, and a get; needs root.
     Path,
+    /// Two members behind NATs and a seed: which way a transfer takes; needs root.
+    Nats,
     /// Links alone, by each way, over lines with delay and loss; needs root.
     Links,
+    /// A full sweep of one of thirty nodes, beside a provider record for each key; needs root.
+    Advertise,
     /// The source that lies in `faults`: it runs on a host of its own.
     #[value(hide = true)]
     Liar,
@@ -58,6 +66,9 @@ enum What {
     LinkSource,
     #[value(hide = true)]
     LinkSink,
+    /// A node in `advertise`.
+    #[value(hide = true)]
+    PlainNode,
     /// Everything that needs no root.
     All,
 }
@@ -87,15 +98,19 @@ struct Args {
     shape: path::Shape,
     #[command(flatten)]
     ends: links::Ends,
+    #[command(flatten)]
+    scale: advertise::Scale,
+    #[command(flatten)]
+    plain: kademlia::Plain,
     /// Liar: what it serves.
     #[arg(long, hide = true, required_if_eq("what", "liar"))]
     ticket: Option<String>,
     /// Liar: from which home.
     #[arg(long, hide = true, required_if_eq("what", "liar"))]
     home: Option<PathBuf>,
-    /// Liar, ends of links: at which address.
+    /// Liar, ends of links, plain nodes: at which address.
     #[arg(long, hide = true, required_if_eq_any([
-        ("what", "liar"), ("what", "link-source"), ("what", "link-sink"),
+        ("what", "liar"), ("what", "link-source"), ("what", "link-sink"), ("what", "plain-node"),
     ]))]
     listen: Option<SocketAddr>,
 }
@@ -108,10 +123,14 @@ fn main() -> std::io::Result<()> {
     match (args.what, args.listen) {
         (What::LinkSource, Some(at)) => return links::source(at, &args.ends),
         (What::LinkSink, Some(from)) => return links::sink(from, &args.ends),
+        (What::PlainNode, Some(at)) => return kademlia::run(at, &args.plain),
         (What::Links, _) => return links::run(&args.shape, &args.ends),
         _ => {}
     }
     std::fs::create_dir_all(&args.dir)?;
+    if args.what == What::Advertise {
+        return advertise::run(&args.dir.canonicalize()?, &args.scale);
+    }
     let sets = sets::Sets::make(&args.dir.canonicalize()?, args.shrink)?;
     match args.what {
         What::Fanout => return fanout::run(&sets, args.receivers, args.quick),
@@ -119,6 +138,7 @@ fn main() -> std::io::Result<()> {
         What::Faults => return faults::run(&sets),
         What::Text => return text::run(&sets),
         What::Path => return path::run(&sets, &args.shape),
+        What::Nats => return nats::run(&sets, &args.shape),
         _ => {}
     }
     sets::touch_memory(0.7)?;

@@ -20,6 +20,67 @@ async fn the_largest_request_passes_and_a_larger_one_is_not_sent() {
     assert!(matches!(refused, Err(RequestError::TooLarge { .. })));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_goes_over_the_plane_is_counted_at_both_ends() {
+    let (_, nodes) = team(2).await;
+    let peer = nodes[0].local_peer();
+    connected(&nodes[1], peer).await;
+    let (there, here) = (nodes[0].traffic(), nodes[1].traffic());
+    let request = Bytes::from(vec![7; 10_000]);
+    for _ in 0..3 {
+        let answer = nodes[1]
+            .request(peer, Protocol::Locate, request.clone())
+            .await;
+        assert_eq!(answer.unwrap(), request);
+    }
+    nodes[1].closest_peers(b"key").await;
+    let (there_now, here_now) = (nodes[0].traffic(), nodes[1].traffic());
+    assert_eq!(here_now.requests_out - here.requests_out, 3);
+    assert_eq!(there_now.requests_in - there.requests_in, 3);
+    assert!(here_now.dht_requests_out > here.dht_requests_out);
+    assert!(there_now.dht_requests_in > there.dht_requests_in);
+    for moved in [
+        here_now.bytes_out - here.bytes_out,
+        here_now.bytes_in - here.bytes_in,
+        there_now.bytes_in - there.bytes_in,
+        there_now.bytes_out - there.bytes_out,
+    ] {
+        assert!((30_000..40_000).contains(&moved), "{moved}");
+    }
+}
+
+/// Listens for one connection and, once `may` says so, leads it on to `node`. Gives where, and
+/// what ends with the connection.
+async fn front(
+    node: &ControlHandle,
+    may: impl Future + Send + 'static,
+) -> (Multiaddr, tokio::task::JoinHandle<()>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let behind = transport::socket_address(&address(node).await).unwrap().0;
+    let leading = tokio::spawn(async move {
+        let (mut front, _) = listener.accept().await.unwrap();
+        may.await;
+        let mut back = tokio::net::TcpStream::connect(behind).await.unwrap();
+        // However it ends.
+        let _ = tokio::io::copy_bidirectional(&mut front, &mut back).await;
+    });
+    let place = format!("/ip4/127.0.0.1/tcp/{port}").parse().unwrap();
+    (place, leading)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_is_reached_although_another_answers_first_at_one_of_its_addresses() {
+    let drafts = [(); 3].map(|()| Draft::new());
+    let team = Team::of(drafts.iter().map(Draft::peer));
+    let [wanted, other, node] = drafts.map(|draft| draft.start(&team));
+    let (wrong, left) = front(&other, async {}).await;
+    let (right, _) = front(&wanted, left).await;
+    let proof = Bytes::from_static(PROOF);
+    let answer = node.admit(wanted.local_peer(), vec![wrong, right], proof);
+    assert_eq!(answer.await.unwrap(), b"welcome"[..]);
+}
+
 /// Answers more than may be.
 struct Chatty;
 

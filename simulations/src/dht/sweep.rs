@@ -1,7 +1,8 @@
 //! One node's sweep: the product's `Advert` machine against the model.
 //!
 //! Owns: carrying out what the machine decides, and counting what it costs. Refuses: the
-//! records at the other end; all nodes are alike, so each receives what it sends.
+//! records at the other end; all nodes are alike, so each receives what it sends, and has room
+//! for it.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -126,7 +127,11 @@ pub fn sweep(network: &Kademlia, seed: u64, keys: u32) -> Swept {
                     (Duration::from_millis(5), Event::Loaded(from, to, keys_max))
                 }
                 Output::Send { batch, keys, .. } => (ROUND_TRIP, Event::Acked(batch.0, keys.len())),
-                Output::List | Output::Progress(_) => continue,
+                Output::Limit { keys_max } => {
+                    assert!(keys_max >= u64::from(keys), "everybody has room for all");
+                    continue;
+                }
+                Output::List { .. } | Output::Progress(_) => continue,
             };
             events += 1;
             heap.push(Reverse((now + after, events, event)));
@@ -197,7 +202,7 @@ fn happen(
                 accepted: count as u32,
                 refusal: None,
                 ttl_s: 86_400,
-                share: 100_000,
+                share: u32::MAX,
             },
         },
     }

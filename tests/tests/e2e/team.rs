@@ -256,6 +256,47 @@ fn a_chunk_is_found_by_its_id_where_a_member_may_read_it_and_nowhere_else() {
     assert_eq!(a.code(&["cat", &private.to_string()]), 0, "it is there");
 }
 
+#[test]
+fn status_says_how_far_advertising_is_and_how_much_the_others_have_room_for() {
+    let alice = Node::founder("alice");
+    alice.add("weights", 3_000_000);
+    let bob = Node::new();
+    bob.join(&alice.invite(), "bob");
+    let status = || -> serde_json::Value {
+        let said = alice.ok(&["--json", "status"]);
+        serde_json::from_str(&said).unwrap()
+    };
+    let is_through = |status: &serde_json::Value| status["advertising"]["sweeps"] == 1;
+    let said = std::iter::repeat_with(status).find(is_through).unwrap();
+    let (at, control) = (&said["advertising"], &said["control"]);
+    let keys = at["keys"].as_u64().unwrap();
+    assert!(keys > 10, "{at}");
+    // Bob keeps two million records, a quarter of them of one provider.
+    assert_eq!(at["keys_room"], 500_000, "{at}");
+    assert_eq!(at["keys_listed"], keys, "{at}");
+    assert_eq!(
+        (at["keys_refused"].as_u64(), at["done_permille"].as_u64()),
+        (Some(0), Some(1000))
+    );
+    assert!(at["keys_sent"].as_u64().unwrap() >= keys, "{at}");
+    assert!(at["next_in_s"].as_u64().unwrap() > 3000, "{at}");
+    // A key is 16 bytes.
+    assert!(
+        control["bytes_out"].as_u64().unwrap() > 16 * keys,
+        "{control}"
+    );
+    assert!(control["requests_out"].as_u64().unwrap() > 0, "{control}");
+    let text = alice.ok(&["status"]);
+    assert!(
+        text.contains("advertises") && text.contains("again in"),
+        "{text}"
+    );
+    let alone = Node::new();
+    let said = alone.ok(&["--json", "status"]);
+    let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert!(said["advertising"].is_null() && said["control"].is_null());
+}
+
 /// Bob adds a folder in place and then edits one of its two files, which alice has in an
 /// artifact of her own. Gives back the id of bob's snapshot.
 fn half_lost(alice: &Node, bob: &Node) -> String {
