@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use libp2p::multiaddr::Protocol as Part;
-use libp2p::swarm::ConnectionId;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
+use libp2p::swarm::{ConnectionId, DialError};
 use libp2p::{Multiaddr, PeerId, Swarm, kad};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -73,9 +73,18 @@ pub(super) struct Plane {
     pub(super) admissions: AdmissionRate,
     pub(super) lookups: HashMap<kad::QueryId, oneshot::Sender<Option<Vec<PeerContact>>>>,
     pub(super) dials: HashMap<ConnectionId, oneshot::Sender<Result<PeerId, String>>>,
-    pub(super) streams: Vec<(PeerId, StreamReply)>,
+    pub(super) streams: Vec<WaitingStream>,
     /// Who is dialled again once it is disconnected, and where.
     pub(super) reconnecting: HashMap<PeerId, Vec<Multiaddr>>,
+}
+
+/// A stream to a peer that is not connected.
+pub(super) struct WaitingStream {
+    pub(super) peer: PeerId,
+    /// The dial that it waits for; nothing where that is none of its own. Any connection to the
+    /// peer will do.
+    pub(super) dial: Option<ConnectionId>,
+    pub(super) reply: StreamReply,
 }
 
 impl Plane {
@@ -184,7 +193,7 @@ impl Plane {
     /// What has to be looked after from time to time.
     fn beat(&mut self) {
         let now = Instant::now();
-        self.streams.retain(|(_, reply)| !reply.is_closed());
+        self.streams.retain(|waiting| !waiting.reply.is_closed());
         self.dials.retain(|_, reply| !reply.is_closed());
         self.seek_neighbours(now);
         for (peer, address) in self.relays.wanted(&self.reachability, now) {
@@ -324,25 +333,45 @@ impl Plane {
         if self.streams.len() >= WAITING_MAX {
             return give(reply, Err(StreamError::TooMany));
         }
-        // A dial that is under way knows nothing of addresses that were found meanwhile.
-        let condition = match addresses.is_empty() {
-            true => PeerCondition::DisconnectedAndNotDialing,
-            false => PeerCondition::Disconnected,
-        };
-        let opts = DialOpts::peer_id(peer)
-            .condition(condition)
-            .addresses(addresses)
-            .extend_addresses_through_behaviour()
-            .build();
-        match self.swarm.dial(opts) {
-            // Where it is being dialled already, that dial decides.
-            Ok(()) | Err(libp2p::swarm::DialError::DialPeerConditionFalse(_)) => {
-                self.streams.push((peer, reply));
-            }
+        match self.dial_for_stream(peer, addresses) {
+            Ok(dial) => self.streams.push(WaitingStream { peer, dial, reply }),
             Err(error) => {
                 let reason = error.to_string();
                 give(reply, Err(StreamError::Unreachable { peer, reason }));
             }
+        }
+    }
+
+    /// Dials a peer for a stream, unless one that knows as much is waited for; gives what to wait
+    /// for. Other dials, such as one at a hole, may take long and tell nothing of a relay.
+    fn dial_for_stream(
+        &mut self,
+        peer: PeerId,
+        addresses: Vec<Multiaddr>,
+    ) -> Result<Option<ConnectionId>, DialError> {
+        let mut waiting = self.streams.iter().filter(|waiting| waiting.peer == peer);
+        if addresses.is_empty()
+            && let Some(waiting) = waiting.next()
+        {
+            return Ok(waiting.dial);
+        }
+        let opts = |condition| {
+            DialOpts::peer_id(peer)
+                .condition(condition)
+                .addresses(addresses.clone())
+                .extend_addresses_through_behaviour()
+                .build()
+        };
+        let own = opts(PeerCondition::Disconnected);
+        let dial = own.connection_id();
+        match self.swarm.dial(own) {
+            Ok(()) => Ok(Some(dial)),
+            Err(DialError::DialPeerConditionFalse(_)) => Ok(None),
+            Err(error) => match self.swarm.dial(opts(PeerCondition::NotDialing)) {
+                // Somebody else knows where.
+                Err(DialError::DialPeerConditionFalse(_)) => Ok(None),
+                _ => Err(error),
+            },
         }
     }
 

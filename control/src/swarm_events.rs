@@ -16,7 +16,7 @@ use super::exchange::Asked;
 use super::gate::GateEvent;
 use super::names::Protocol;
 use super::peers::Change;
-use super::plane::{Plane, give};
+use super::plane::{Plane, WaitingStream, give};
 use super::requests::Refusal;
 
 type Exchanged = request_response::Event<Parcel, Answer>;
@@ -97,7 +97,7 @@ impl Plane {
             give(reply, Ok(peer));
         }
         if self.swarm.behaviour().gate.stranger(connection).is_some() {
-            self.end_waiting_streams(peer, "it is not a member");
+            self.end_waiting_streams("it is not a member", |waiting| waiting.peer == peer);
             return;
         }
         tracing::debug!(%peer, address = %endpoint.get_remote_address(), "a member is connected");
@@ -108,9 +108,9 @@ impl Plane {
         }
         let (theirs, others) = std::mem::take(&mut self.streams)
             .into_iter()
-            .partition(|(wanted, _)| *wanted == peer);
+            .partition(|waiting| waiting.peer == peer);
         self.streams = others;
-        for (_, reply) in theirs {
+        for WaitingStream { reply, .. } in theirs {
             let streams = &mut self.swarm.behaviour_mut().team().streams;
             if let Err(reply) = streams.open(peer, reply) {
                 let reason = "the connection has ended".to_owned();
@@ -144,16 +144,18 @@ impl Plane {
         }
         let in_vain = peer.filter(|peer| !self.swarm.is_connected(peer));
         if let Some(peer) = in_vain {
-            self.end_waiting_streams(peer, &error.to_string());
+            self.end_waiting_streams(&error.to_string(), |waiting| {
+                waiting.peer == peer && waiting.dial.is_none_or(|dial| dial == connection)
+            });
         }
     }
 
-    fn end_waiting_streams(&mut self, peer: PeerId, reason: &str) {
-        let (theirs, others) = std::mem::take(&mut self.streams)
+    fn end_waiting_streams(&mut self, reason: &str, which: impl Fn(&WaitingStream) -> bool) {
+        let (ended, others) = std::mem::take(&mut self.streams)
             .into_iter()
-            .partition(|(wanted, _)| *wanted == peer);
+            .partition(which);
         self.streams = others;
-        for (_, reply) in theirs {
+        for WaitingStream { peer, reply, .. } in ended {
             let reason = reason.to_owned();
             give(reply, Err(StreamError::Unreachable { peer, reason }));
         }
