@@ -229,7 +229,7 @@ impl Course<'_> {
         let mut tcp = Box::pin(self.tcp());
         let alone = match self.place {
             Place::Beyond => ALONE,
-            Place::Host | Place::Network => ALONE_NEAR,
+            Place::Host | Place::Network | Place::Tunnel => ALONE_NEAR,
         };
         let mut reserve = match timeout(alone, &mut tcp).await {
             Ok(Ok((stream, time))) if self.is_near(time) => {
@@ -253,10 +253,15 @@ impl Course<'_> {
                     }
                     Err(error) => break error,
                 },
-                connected = &mut tcp, if reserve.is_none() => {
-                    until = quic_until(&connected, began);
-                    reserve = Some(connected);
-                }
+                connected = &mut tcp, if reserve.is_none() => match connected {
+                    Ok((stream, time)) if self.is_near(time) => {
+                        return self.tls((stream, time), self.near()).await;
+                    }
+                    connected => {
+                        until = quic_until(&connected, began);
+                        reserve = Some(connected);
+                    }
+                },
                 () = sleep_until(until.unwrap_or(began)), if until.is_some() => break no_answer(),
             }
         };
@@ -287,7 +292,7 @@ impl Course<'_> {
     fn near(&self) -> Why {
         match self.place {
             Place::Host => Why::SameHost,
-            Place::Network => Why::SameNetwork,
+            Place::Network | Place::Tunnel => Why::SameNetwork,
             Place::Beyond => Why::Near,
         }
     }

@@ -2,9 +2,13 @@
 //!
 //! Owns: telling this machine, the networks that it is on, and all that lies beyond apart: a
 //! private address proves nothing, since two sites that a slow link joins both have them.
-//! What lies beyond is judged by how long a packet takes.
+//! What lies beyond, and behind a tunnel, is judged by how long a packet takes. On a network
+//! that this machine is on by a card of its own that would only tell how full its queues are:
+//! those who fetch the same fill them.
 
+use std::fs;
 use std::net::IpAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use if_addrs::IfAddr;
@@ -12,8 +16,10 @@ use shoal_protocol::fetch::Distance;
 
 /// Beyond the networks of this machine, whoever answers within this is as good as there.
 const NEAR: Duration = Duration::from_millis(2);
-/// A network that takes longer than this spans a distance, whatever its addresses say.
-const NETWORK: Duration = Duration::from_millis(10);
+/// A tunnel that takes longer than this spans a distance, whatever its addresses say.
+const TUNNEL: Duration = Duration::from_millis(10);
+/// How interfaces of tunnels begin where the system says no more of them.
+const TUNNEL_NAMES: [&str; 8] = ["tun", "tap", "utun", "feth", "wg", "zt", "ppp", "ipsec"];
 
 /// Where an address lies, as far as it tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,37 +28,70 @@ pub(super) enum Place {
     Host,
     /// A network that this machine is on.
     Network,
+    /// The same, by a tunnel: it may span any distance.
+    Tunnel,
     /// Anywhere else.
     Beyond,
 }
 
-/// The addresses of this machine, each with the length of its network's prefix.
-pub(super) struct Surroundings(Vec<(IpAddr, u8)>);
+/// The addresses of this machine.
+pub(super) struct Surroundings(Vec<Own>);
+
+/// One of them.
+struct Own {
+    ip: IpAddr,
+    /// The length of its network's prefix.
+    prefix: u8,
+    is_tunnel: bool,
+}
 
 impl Surroundings {
     /// As the interfaces are now.
     pub(super) fn now() -> Self {
         let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
-        let of = |address: &IfAddr| match address {
-            IfAddr::V4(v4) => (IpAddr::V4(v4.ip), v4.prefixlen),
-            IfAddr::V6(v6) => (IpAddr::V6(v6.ip), v6.prefixlen),
-        };
-        Self(interfaces.iter().map(|i| of(&i.addr)).collect())
+        let own = interfaces.iter().map(|interface| {
+            let (ip, prefix) = match &interface.addr {
+                IfAddr::V4(v4) => (IpAddr::V4(v4.ip), v4.prefixlen),
+                IfAddr::V6(v6) => (IpAddr::V6(v6.ip), v6.prefixlen),
+            };
+            let is_tunnel = is_tunnel(&interface.name);
+            Own {
+                ip,
+                prefix,
+                is_tunnel,
+            }
+        });
+        Self(own.collect())
     }
 
     /// Where `ip` lies.
     pub(super) fn place(&self, ip: IpAddr) -> Place {
         let ip = ip.to_canonical();
-        if ip.is_loopback() || self.0.iter().any(|(own, _)| *own == ip) {
+        if ip.is_loopback() || self.0.iter().any(|own| own.ip == ip) {
             return Place::Host;
         }
-        let own = self.0.iter().filter(|(own, _)| !own.is_loopback());
-        let mut networks = own.filter(|(own, prefix)| is_same_network(*own, ip, *prefix));
-        match networks.next() {
-            Some(_) => Place::Network,
+        let own = self.0.iter().filter(|own| !own.ip.is_loopback());
+        let networks = own.filter(|own| is_same_network(own.ip, ip, own.prefix));
+        match networks.map(|own| own.is_tunnel).min() {
+            Some(false) => Place::Network,
+            Some(true) => Place::Tunnel,
             None => Place::Beyond,
         }
     }
+}
+
+/// Whether an interface is a tunnel's end, as far as the system tells.
+fn is_tunnel(name: &str) -> bool {
+    // Linux, Documentation/ABI/testing/sysfs-class-net; `tun_flags` is of TUN and TAP devices.
+    let about = Path::new("/sys/class/net").join(name);
+    let Ok(kind) = fs::read_to_string(about.join("type")) else {
+        return TUNNEL_NAMES.iter().any(|front| name.starts_with(front));
+    };
+    let is_overlay = |event: String| event.contains("vxlan") || event.contains("geneve");
+    // Ethernet, which Wi-Fi poses as, and InfiniBand (include/uapi/linux/if_arp.h).
+    !matches!(kind.trim(), "1" | "32")
+        || about.join("tun_flags").exists()
+        || fs::read_to_string(about.join("uevent")).is_ok_and(is_overlay)
 }
 
 /// Whether two addresses have the first `prefix` bits in common. A network that is everything
@@ -72,9 +111,10 @@ pub(super) fn distance(place: Place, round_trip: Option<Duration>) -> Distance {
     let within = |most| round_trip.is_some_and(|time| time < most);
     match place {
         Place::Host => Distance::Host,
-        Place::Network if within(NETWORK) || round_trip.is_none() => Distance::Lan,
+        Place::Network => Distance::Lan,
+        Place::Tunnel if within(TUNNEL) || round_trip.is_none() => Distance::Lan,
         Place::Beyond if within(NEAR) => Distance::Lan,
-        Place::Network | Place::Beyond => Distance::Wan,
+        Place::Tunnel | Place::Beyond => Distance::Wan,
     }
 }
 
@@ -89,8 +129,13 @@ mod tests {
             ("10.9.0.2", 32),
             ("fd00::7", 64),
             ("2001:db8:1::7", 64),
+            ("172.16.0.7", 12),
         ];
-        let parse = |(ip, prefix): &(&str, u8)| (ip.parse().expect("an ip"), *prefix);
+        let parse = |(ip, prefix): &(&str, u8)| Own {
+            ip: ip.parse().expect("an ip"),
+            prefix: *prefix,
+            is_tunnel: ip.starts_with("172."),
+        };
         Surroundings(own.iter().map(parse).collect())
     }
 
@@ -104,6 +149,7 @@ mod tests {
             ("192.168.3.9", Place::Network),
             ("fd00::9", Place::Network),
             ("2001:db8:1::9", Place::Network),
+            ("172.16.9.9", Place::Tunnel),
             ("192.168.4.9", Place::Beyond),
             ("10.9.0.3", Place::Beyond),
             ("fd00:1::9", Place::Beyond),
@@ -124,9 +170,10 @@ mod tests {
         let ms = |ms| Some(Duration::from_millis(ms));
         for (place, round_trip, expected) in [
             (Place::Host, ms(50), Distance::Host),
-            (Place::Network, None, Distance::Lan),
-            (Place::Network, ms(5), Distance::Lan),
-            (Place::Network, ms(40), Distance::Wan),
+            (Place::Network, ms(400), Distance::Lan),
+            (Place::Tunnel, None, Distance::Lan),
+            (Place::Tunnel, ms(5), Distance::Lan),
+            (Place::Tunnel, ms(40), Distance::Wan),
             (Place::Beyond, ms(1), Distance::Lan),
             (Place::Beyond, ms(5), Distance::Wan),
             (Place::Beyond, None, Distance::Wan),

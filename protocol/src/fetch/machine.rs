@@ -145,10 +145,13 @@ impl Fetch {
             return None;
         }
         let peers = &self.ledger.peers;
-        let stalls = peers.iter().filter_map(|p| p.stalls_at(&self.config));
         let rests = peers.iter().filter_map(|peer| peer.rest_until);
         let turns = peers.iter().filter_map(|peer| peer.turn_ends(self.now?));
-        stalls.chain(rests).chain(turns).min()
+        let first = rests.chain(turns).min();
+        peers.iter().fold(first, |first, peer| match first {
+            Some(first) => peer.stalls_before(first, &self.config).or(Some(first)),
+            None => peer.stalls_at(&self.config),
+        })
     }
 
     /// Whether further runs are welcome.

@@ -112,7 +112,7 @@ impl Fetch {
                 peer.rest_until = None;
                 self.chances += 1;
             }
-            if peer.stalls_at(&self.config).is_some_and(|at| at <= now) {
+            if peer.stalls_before(now, &self.config).is_some() {
                 peer.stall();
                 self.chances += 1;
                 stalled.push(peer.key);

@@ -95,10 +95,12 @@ impl Peer {
     /// Whether it may be asked for more. For a reader who waits, for one run more.
     pub(super) fn has_room(&self, now: Instant, config: &FetchConfig, urgent: bool) -> bool {
         let more = u64::from(urgent);
-        let window = self.pace.window(config).max(EXPECTED_BYTES_MIN) + more * RUN_BYTES_MAX;
         let requests_max = (self.requests_max + more as usize).min(REQUESTS_MAX);
-        let below = self.requests == 0 || self.expected_bytes < window;
-        self.is_live(now) && self.requests < requests_max && below
+        if !self.is_live(now) || self.requests >= requests_max {
+            return false;
+        }
+        let window = || self.pace.window(config).max(EXPECTED_BYTES_MIN) + more * RUN_BYTES_MAX;
+        self.requests == 0 || self.expected_bytes < window()
     }
 
     pub(super) fn ask(&mut self, now: Instant, bytes: u64) {
@@ -185,6 +187,13 @@ impl Peer {
     pub(super) fn stalls_at(&self, config: &FetchConfig) -> Option<Instant> {
         let waited_for = self.requests > 0 && !self.stalled;
         waited_for.then(|| self.heard + self.pace.patience(config))
+    }
+
+    /// The same, if that may be before `time`.
+    pub(super) fn stalls_before(&self, time: Instant, config: &FetchConfig) -> Option<Instant> {
+        let may = self.heard + config.stall <= time;
+        let at = may.then(|| self.stalls_at(config)).flatten();
+        at.filter(|at| *at <= time)
     }
 
     /// Nearer, answering and faster peers are worth more.

@@ -66,15 +66,21 @@ impl WantedRun {
     /// Looks at what peers offer of it. Everybody who lacks it comes to the same order of
     /// turns (rendezvous hashing: Thaler and Ravishankar 1998).
     pub(super) fn count_offers(&mut self, peers: &Peers, me: Option<PeerKey>) {
-        let offers = |peer: &&Peer| peer.offered.within(self.run.range()).next().is_some();
-        self.rarity = peers.iter().filter(offers).count();
         let place = scatter(self.run.start / SHARE_BYTES);
         let mine = me.map(|me| weight(&me, place));
-        let lacks = |peer: &&Peer| !peer.offered.contains_range(self.run.range());
-        let before = |peer: &&Peer| mine.is_some_and(|mine| weight(&peer.key, place) > mine);
-        let turn = peers.iter().filter(lacks).filter(before).count();
-        let spreads = peers.iter().filter(offers).any(|peer| !peer.is_seed);
-        self.turn = turn.max(usize::from(spreads && me.is_some()));
+        let (mut offering, mut before, mut spreads) = (0, 0, false);
+        for peer in peers.iter() {
+            let offered = peer.offered.within(self.run.range()).next();
+            if offered.is_some() {
+                offering += 1;
+                spreads |= !peer.is_seed;
+            }
+            let lacks = offered != Some(self.run.range());
+            let comes_before = || mine.is_some_and(|mine| weight(&peer.key, place) > mine);
+            before += usize::from(lacks && comes_before());
+        }
+        self.rarity = offering;
+        self.turn = before.max(usize::from(spreads && me.is_some()));
     }
 }
 

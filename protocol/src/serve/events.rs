@@ -105,7 +105,8 @@ pub struct ServeConfig {
     /// The most requests that wait in all; each costs some hundred bytes, and at most 4 KiB
     /// for one with as many ranges as a request may have.
     pub queued_max: usize,
-    /// A request that waited so long goes like one for bytes that nobody was sent.
+    /// A request that waited so long, and as long as all that waits will take, goes like one for
+    /// bytes that nobody was sent: then it has waited for its share.
     pub patience: Duration,
     /// What was sent of a snapshot counts for so long after it was last asked for.
     pub copies_kept: Duration,

@@ -194,9 +194,10 @@ impl Serve {
 
     /// The next peer in turn with an eager request, else the next with any.
     fn next(&self, now: Instant) -> Option<(PeerKey, usize)> {
+        let patience = self.config.patience.max(self.queued_time());
         let eager = |request: &Request| {
             request.priority > 0
-                || now.saturating_duration_since(request.asked) >= self.config.patience
+                || now.saturating_duration_since(request.asked) >= patience
                 || self.copies.is_fresh(&request.snapshot, &request.ranges)
         };
         let mut patient = None;
@@ -221,11 +222,15 @@ impl Serve {
         first.chain(then)
     }
 
-    /// When the queues that there are will be answered, about.
-    fn retry(&self) -> Duration {
+    /// How long it takes to answer all that waits, about.
+    fn queued_time(&self) -> Duration {
         let bytes: u64 = self.peers.values().map(Queue::waiting_bytes).sum();
-        let time = Duration::from_secs_f64(bytes as f64 / self.rate.max(1.0));
-        time.clamp(RETRY_MIN, RETRY_MAX)
+        Duration::from_secs_f64(bytes as f64 / self.rate.max(1.0))
+    }
+
+    /// When to ask again whoever is turned down.
+    fn retry(&self) -> Duration {
+        self.queued_time().clamp(RETRY_MIN, RETRY_MAX)
     }
 
     /// Time in which there was nothing to send says nothing about the rate.
