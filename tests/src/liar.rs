@@ -1,9 +1,10 @@
-//! A source that sends wrong bytes for a part of the chunks that it is asked for.
+//! A source that sends wrong bytes for a part of the chunks that it is asked for, or says that
+//! it has everything and never sends any of it.
 //!
 //! Owns: a node's home whose node does not run, and what it says to those who connect: it
 //! lets in whoever presents a grant, hands out pages as they are, and answers runs from the
 //! store with one byte of each chunk that it lies about changed. It lies about the same
-//! chunks every time. Refuses: everything else that a node does; it knows of no others, and
+//! chunks every time. One that is silent answers neither pages nor runs. Refuses: everything else that a node does; it knows of no others, and
 //! compresses nothing.
 
 use std::collections::BTreeSet;
@@ -39,6 +40,15 @@ const PIECE_BYTES_MAX: u64 = 512 << 10;
 /// Why a connection ended.
 type Ended = Box<dyn Error + Send + Sync>;
 
+/// What a source does that is asked for what it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Conduct {
+    /// It sends other bytes for so many chunks in a hundred.
+    Lies(u64),
+    /// It sends nothing.
+    Silent,
+}
+
 /// See the top of this file. It goes when it is dropped.
 pub struct Liar {
     ticket: String,
@@ -60,19 +70,20 @@ struct Desk {
     snapshot: Snapshot,
     /// Where the chunks begin that it lies about.
     wrong: BTreeSet<u64>,
+    is_silent: bool,
     told: Arc<Told>,
 }
 
 impl Liar {
-    /// Serves what `ticket` grants from `home`, which holds all of it, and lies about
-    /// `percent` of its chunks. `listen` is an address that others reach; port 0 is any.
+    /// Serves what `ticket` grants from `home`, which holds all of it, as `conduct` says.
+    /// `listen` is an address that others reach; port 0 is any.
     ///
     /// # Panics
     /// If one of these is not so.
-    pub fn start(home: &Path, ticket: &str, percent: u64, listen: SocketAddr) -> Self {
+    pub fn start(home: &Path, ticket: &str, conduct: Conduct, listen: SocketAddr) -> Self {
         let ticket = Ticket::from_text(ticket).expect("a ticket");
         let told = Arc::<Told>::default();
-        let desk = Desk::open(home, &ticket, percent, Arc::clone(&told));
+        let desk = Desk::open(home, &ticket, conduct, Arc::clone(&told));
         let runtime = Runtime::new().expect("threads");
         let socket = runtime.block_on(TcpListener::bind(listen));
         let socket = socket.expect("a free port");
@@ -125,7 +136,11 @@ async fn accept(socket: TcpListener, desk: Arc<Desk>) {
 }
 
 impl Desk {
-    fn open(home: &Path, ticket: &Ticket, percent: u64, told: Arc<Told>) -> Self {
+    fn open(home: &Path, ticket: &Ticket, conduct: Conduct, told: Arc<Told>) -> Self {
+        let percent = match conduct {
+            Conduct::Lies(percent) => percent,
+            Conduct::Silent => 0,
+        };
         let store = Store::open(RealDisk::shared(), home, StoreOptions::default())
             .expect("a home whose node does not run");
         let Scope::Snapshot(id) = ticket.grant().grant.scope;
@@ -145,6 +160,7 @@ impl Desk {
             store,
             snapshot,
             wrong,
+            is_silent: conduct == Conduct::Silent,
             told,
         }
     }
@@ -166,6 +182,7 @@ impl Desk {
                     };
                     link.writer.send(admitted, &[]).await?;
                 }
+                Message::PageRequest(_) | Message::RunRequest(_) if self.is_silent => {}
                 Message::PageRequest(asked) => self.send_pages(&mut link, &asked).await?,
                 Message::RunRequest(asked) => self.send_run(&mut link, &asked).await?,
                 Message::Ping(ping) => link.writer.send(Pong { token: ping.token }, &[]).await?,

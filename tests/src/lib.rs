@@ -10,5 +10,6 @@ pub mod internet;
 pub mod lab;
 pub mod liar;
 pub mod relay;
+pub mod rogue;
 pub mod shoal;
 pub mod small_disk;

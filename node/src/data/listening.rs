@@ -15,6 +15,7 @@ use shoal_protocol::wire::{
 use super::buffers::BufferPool;
 use super::coding::Decoder;
 use super::link::LinkReader;
+use super::offer::{After, Beyond, Offer};
 use super::session::{
     Frame, Open, RunReply, Session, SessionError, Told, farewell, refusal, retry_in,
 };
@@ -25,8 +26,6 @@ pub(crate) struct Listening {
     pub(super) reader: LinkReader,
     pub(super) buffers: BufferPool,
     pub(super) told: Box<dyn Fn(Told) + Send + Sync>,
-    /// Of the offer, as it was told last.
-    pub(super) generation: u64,
     pub(super) decoder: Decoder,
 }
 
@@ -84,16 +83,16 @@ impl Listening {
             }
             Message::Have(have) => {
                 let told = self.take_ranges(length).await?;
-                self.generation = have.generation;
-                self.offer(have.snapshot, |offered| *offered = told);
+                self.offer(have.snapshot, |offer, bytes| {
+                    offer.replace(told, have.generation, bytes)?;
+                    Ok(After::Known)
+                })?;
             }
             Message::HaveUpdate(update) => {
                 let told = self.take_ranges(length).await?;
-                if update.generation != self.generation + 1 {
-                    self.session.ask_offer();
-                }
-                self.generation = update.generation;
-                self.offer(update.snapshot, |offered| *offered = offered.union(&told));
+                self.offer(update.snapshot, |offer, bytes| {
+                    offer.add(&told, update.generation, bytes)
+                })?;
             }
             Message::Neighbours(told) if told.snapshot == self.session.snapshot.id() => {
                 (self.told)(Told::Neighbours(told.peers.into_vec()));
@@ -203,12 +202,23 @@ impl Listening {
         }
     }
 
-    fn offer(&self, snapshot: SnapshotId, change: impl FnOnce(&mut RangeSet)) {
-        if snapshot == self.session.snapshot.id() {
-            let offered = &self.session.offered;
-            change(&mut offered.lock().unwrap_or_else(PoisonError::into_inner));
-            (self.told)(Told::Offer);
+    /// Changes what is known of the offer, if it is of the snapshot that this session is for.
+    fn offer(
+        &self,
+        snapshot: SnapshotId,
+        change: impl FnOnce(&mut Offer, u64) -> Result<After, Beyond>,
+    ) -> Result<(), SessionError> {
+        if snapshot != self.session.snapshot.id() {
+            return Ok(());
         }
+        let changed = change(&mut self.session.offer(), self.session.snapshot.bytes);
+        match changed {
+            Ok(After::Known) => {}
+            Ok(After::Ask) => self.session.ask_offer(),
+            Err(Beyond) => return Err(misbehaved("it offers what the snapshot does not have")),
+        }
+        (self.told)(Told::Offer);
+        Ok(())
     }
 
     fn close(&self, request: RequestId, reply: RunReply) {

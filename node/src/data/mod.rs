@@ -26,6 +26,7 @@ pub mod link;
 pub mod listener;
 mod listening;
 mod near;
+mod offer;
 mod open_requests;
 mod outbox;
 pub mod pace;

@@ -1,15 +1,17 @@
 //! Fetching pages of manifests and content lists.
 //!
-//! Owns: spreading them over the sources, asking another for what one does not have, and
-//! putting them into the store in one commit. Refuses: knowing which pages are needed.
+//! Owns: spreading them over the sources, asking another for what one does not have or does not
+//! send, and putting them into the store in one commit. Refuses: knowing which pages are needed.
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use shoal_protocol::id::PageId;
 use shoal_protocol::peer::PeerKey;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
+use tokio::time::sleep;
 
 use super::FetchError;
 use super::hub::Hub;
@@ -19,23 +21,38 @@ use super::session::Session;
 const BATCH: usize = 64;
 /// Requests that are open at once.
 const BATCHES_MAX: usize = 32;
+/// A source that sends no page for so long is passed over while there is another.
+const SILENCE: Duration = Duration::from_secs(2);
 /// Pages that are kept in memory before they are committed.
 const COMMIT_PAGES: usize = 256;
+
+/// How it ended with one source.
+enum Ended {
+    /// It said all that it had to say, or is gone.
+    Through,
+    /// It says nothing, and there are others.
+    Silent,
+}
 
 /// Fetches `pages` into the store.
 pub(crate) async fn fetch(hub: &Arc<Hub>, pages: Vec<PageId>) -> Result<(), FetchError> {
     let mut wanted: HashSet<PageId> = pages.into_iter().collect();
     let mut asked_in_vain: HashSet<PeerKey> = HashSet::new();
+    let mut silent: HashSet<PeerKey> = HashSet::new();
     let mut changes = hub.changes();
     while !wanted.is_empty() {
         changes.mark_unchanged();
         let sessions = hub.sessions();
         asked_in_vain.retain(|peer| sessions.contains_key(peer));
+        silent.retain(|peer| sessions.contains_key(peer));
         // Who offers most has most pages.
         let useful = sessions
             .values()
             .filter(|session| !asked_in_vain.contains(&session.peer))
-            .max_by_key(|session| session.offered().total_bytes());
+            .max_by_key(|session| {
+                let speaks = !silent.contains(&session.peer);
+                (speaks, session.offered().total_bytes())
+            });
         let Some(session) = useful else {
             if let Some(why) = hub.hopeless() {
                 return Err(why);
@@ -53,9 +70,19 @@ pub(crate) async fn fetch(hub: &Arc<Hub>, pages: Vec<PageId>) -> Result<(), Fetc
             continue;
         };
         let before = wanted.len();
-        ask(hub, session, &mut wanted).await?;
-        if wanted.len() == before && !session.closing.is_cancelled() {
-            asked_in_vain.insert(session.peer);
+        let has_other = || {
+            let passed = |peer| asked_in_vain.contains(peer) || silent.contains(peer);
+            let mut others = hub.sessions().into_keys();
+            others.any(|peer| peer != session.peer && !passed(&peer))
+        };
+        match ask(hub, session, &mut wanted, has_other).await? {
+            Ended::Silent => {
+                silent.insert(session.peer);
+            }
+            Ended::Through if wanted.len() == before && !session.closing.is_cancelled() => {
+                asked_in_vain.insert(session.peer);
+            }
+            Ended::Through => {}
         }
     }
     Ok(())
@@ -66,7 +93,8 @@ async fn ask(
     hub: &Arc<Hub>,
     session: &Session,
     wanted: &mut HashSet<PageId>,
-) -> Result<(), FetchError> {
+    has_other: impl Fn() -> bool,
+) -> Result<Ended, FetchError> {
     let (sender, mut replies) = mpsc::unbounded_channel();
     let pages: Vec<PageId> = wanted.iter().copied().collect();
     for batch in pages.chunks(BATCH).take(BATCHES_MAX) {
@@ -74,24 +102,31 @@ async fn ask(
     }
     drop(sender);
     let mut came = Vec::new();
-    loop {
-        let reply = tokio::select! {
-            reply = replies.recv() => reply,
+    let ended = loop {
+        tokio::select! {
+            reply = replies.recv() => match reply {
+                Some((page, bytes)) => {
+                    hub.progressed();
+                    wanted.remove(&page);
+                    came.push((page, bytes));
+                }
+                None => break Ended::Through,
+            },
+            () = sleep(SILENCE) => {
+                if has_other() {
+                    break Ended::Silent;
+                }
+            }
             error = hub.out_of_patience() => return Err(error),
-        };
-        let ended = reply.is_none();
-        if let Some((page, bytes)) = reply {
-            hub.progressed();
-            wanted.remove(&page);
-            came.push((page, bytes));
         }
-        if came.len() >= COMMIT_PAGES || (ended && !came.is_empty()) {
+        if came.len() >= COMMIT_PAGES {
             keep(hub, std::mem::take(&mut came)).await?;
         }
-        if ended {
-            return Ok(());
-        }
+    };
+    if !came.is_empty() {
+        keep(hub, came).await?;
     }
+    Ok(ended)
 }
 
 /// Puts verified pages into the store.

@@ -35,6 +35,7 @@ use super::coding::Decoder;
 use super::dial::Dialled;
 use super::link::{Link, LinkError, LinkReader};
 use super::listening::Listening;
+use super::offer::Offer;
 use super::outbox::Outbox;
 use super::swarm::Access;
 use super::traffic::Traffic;
@@ -123,7 +124,7 @@ pub(crate) struct Session {
     pub(crate) round_trip: Duration,
     pub(crate) traffic: Arc<Traffic>,
     pub(crate) closing: CancellationToken,
-    pub(super) offered: Mutex<RangeSet>,
+    pub(super) offer: Mutex<Offer>,
     pub(super) outbox: Outbox,
     next: AtomicU64,
     open: Mutex<HashMap<RequestId, Open>>,
@@ -229,7 +230,7 @@ impl Session {
             round_trip,
             traffic,
             closing,
-            offered: Mutex::new(offered),
+            offer: Mutex::new(Offer::new(offered)),
             outbox,
             next: AtomicU64::new(1),
             open: Mutex::default(),
@@ -247,7 +248,6 @@ impl Session {
             reader,
             buffers,
             told,
-            generation: 0,
             decoder: Decoder::new(),
         };
         Ok((session, listening, writing.boxed()))
@@ -263,23 +263,21 @@ impl Session {
 
     /// What the source offers now.
     pub(crate) fn offered(&self) -> RangeSet {
-        self.offered
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.offer().ranges().clone()
     }
 
     /// Whether the source offers all of `range` now.
     pub(crate) fn offers(&self, range: &Range<u64>) -> bool {
-        self.offered().contains_range(range.clone())
+        self.offer().ranges().contains_range(range.clone())
+    }
+
+    pub(super) fn offer(&self) -> std::sync::MutexGuard<'_, Offer> {
+        self.offer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes that the source does not have positions that it offered.
     pub(crate) fn lacks(&self, range: Range<u64>) {
-        self.offered
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(range);
+        self.offer().lacks(range);
     }
 
     /// Presents a further grant, for an earlier version that may serve as base. The answer is

@@ -1,0 +1,264 @@
+//! A get, while others do harm to the node that serves it (a lab of network namespaces).
+//!
+//! Rates are compared with gets of the same node without an attack, before and after. All
+//! share the processors of one machine, attackers too: the honest link is so slow that it
+//! leaves most of them free, and what the attacked node itself takes of them is told.
+
+use std::fs;
+use std::io::{self, BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Instant;
+
+use clap::ValueEnum;
+use shoal_tests::data;
+use shoal_tests::lab::{Host, Lab};
+use shoal_tests::shoal::binary;
+
+use crate::attack::Attack;
+use crate::contender::{Server, peak_bytes};
+use crate::getter::{assert_same, get_command};
+use crate::transfer::ticket_of;
+
+/// The links of who serves and of who gets, in Mbit/s.
+const HONEST_MBIT: u32 = 200;
+/// The link of who does harm.
+const ATTACK_MBIT: u32 = 1000;
+/// An honest get has at least this part of its rate.
+const RATE_MIN: f64 = 0.85;
+/// The most memory that the attacked node may have had.
+const MEMORY_MAX: u64 = 200 << 20;
+/// The most processors that it may have taken in the mean.
+const PROCESSORS_MAX: f64 = 1.0;
+/// Where `up` listens, and its control plane.
+const PORTS: [u16; 2] = [4747, 4748];
+
+/// Ticks of the kernel's accounting in a second.
+const TICKS: f64 = 100.0;
+
+/// Who is there.
+struct Scene {
+    served: Host,
+    getter: Host,
+    attacker: Host,
+    dir: PathBuf,
+    file: PathBuf,
+    ticket: String,
+    invitation: String,
+    /// The attacked node's process.
+    node: Server,
+    gets: usize,
+    _lab: Lab,
+}
+
+/// What a get was, and what it cost the node that served it.
+struct Outcome {
+    bytes_per_s: f64,
+    peak_bytes: u64,
+    processors: f64,
+}
+
+/// Prints the table; fails if a bound is broken.
+pub fn run(dir: &Path, bytes: u64) -> io::Result<()> {
+    fs::create_dir_all(dir)?;
+    let mut scene = Scene::set(&dir.canonicalize()?.join("abuse"), bytes)?;
+    println!(
+        "\n### A get of {} MiB at {HONEST_MBIT} Mbit/s while others do harm to the node that serves it\n",
+        bytes >> 20
+    );
+    println!(
+        "| attack | rate | of the rate without | memory of the node, peak | processors that it took |"
+    );
+    println!("|---|---|---|---|---|");
+    let before = scene.get()?;
+    let mut all = vec![("none".to_owned(), before)];
+    for (what, attack, port) in [
+        (
+            "1,000 silent connections to the data plane",
+            Attack::Crowd,
+            0,
+        ),
+        ("the same to the control plane", Attack::Crowd, 1),
+        (
+            "1,000 keys at the data plane, without a right",
+            Attack::Keys,
+            0,
+        ),
+        (
+            "provider records without end from a member",
+            Attack::Records,
+            1,
+        ),
+        (
+            "a source that says that it has all, and sends nothing",
+            Attack::Silence,
+            0,
+        ),
+    ] {
+        all.push((what.to_owned(), scene.get_under(attack, PORTS[port])?));
+    }
+    all.push(("none, afterwards".to_owned(), scene.get()?));
+    let is_none = |what: &str| what.starts_with("none");
+    let without = all.iter().filter(|(what, _)| is_none(what));
+    let without: f64 = without.map(|(_, outcome)| outcome.bytes_per_s / 2.0).sum();
+    let mut broken = Vec::new();
+    for (what, outcome) in &all {
+        let part = outcome.bytes_per_s / without;
+        println!(
+            "| {what} | {:.1} Mbit/s | {:.0} % | {} MiB | {:.2} |",
+            outcome.bytes_per_s * 8e-6,
+            100.0 * part,
+            outcome.peak_bytes >> 20,
+            outcome.processors
+        );
+        if part < RATE_MIN || outcome.peak_bytes > MEMORY_MAX || outcome.processors > PROCESSORS_MAX
+        {
+            broken.push(what.as_str());
+        }
+    }
+    match broken.is_empty() {
+        true => Ok(()),
+        false => Err(io::Error::other(format!(
+            "bounds are broken: {}",
+            broken.join("; ")
+        ))),
+    }
+}
+
+impl Scene {
+    /// A node in a team of two, the other member being the attacker, that shares a file.
+    fn set(dir: &Path, bytes: u64) -> io::Result<Self> {
+        if dir.exists() {
+            fs::remove_dir_all(dir)?;
+        }
+        fs::create_dir_all(dir)?;
+        let mut lab = Lab::new().ok_or_else(|| io::Error::other("no lab"))?;
+        let mut site = lab.site();
+        let served = lab.host(&mut site, HONEST_MBIT);
+        let getter = lab.host(&mut site, HONEST_MBIT);
+        let attacker = lab.host(&mut site, ATTACK_MBIT);
+        let file = dir.join("shared");
+        fs::write(&file, data::bytes("abuse", bytes as usize))?;
+        let (at, of) = (dir.join("node"), dir.join("member"));
+        let node = up(&served, &at)?;
+        said(shoal(&served, &at, &["team", "create", "lab"]).current_dir(dir))?;
+        let invitation = said(&mut shoal(&served, &at, &["team", "invite"]))?;
+        let ticket = said(shoal(&served, &at, &["share"]).arg(&file))?;
+        let member = up(&attacker, &of)?;
+        said(&mut shoal(&attacker, &of, &["team", "join", &invitation]))?;
+        // Its home has everything, as if it were a source.
+        said(shoal(&attacker, &of, &["get", &ticket]).arg(dir.join("member's")))?;
+        drop(member);
+        Ok(Self {
+            served,
+            getter,
+            attacker,
+            dir: dir.to_owned(),
+            file,
+            ticket,
+            invitation,
+            node,
+            gets: 0,
+            _lab: lab,
+        })
+    }
+
+    /// An honest get while an attack goes on.
+    fn get_under(&mut self, attack: Attack, port: u16) -> io::Result<Outcome> {
+        let silence = attack == Attack::Silence;
+        let at = match silence {
+            true => format!("{}:0", self.attacker.ip),
+            false => format!("{}:{port}", self.served.ip),
+        };
+        let name = attack.to_possible_value().expect("all have names");
+        let mut command = Command::new(std::env::current_exe()?);
+        command
+            .args(["attack", "--attack", name.get_name(), "--listen", &at])
+            .args(["--invitation", &self.invitation, "--pretend", &self.ticket])
+            .arg("--of")
+            .arg(self.dir.join("member"));
+        let (said, _attacking) = ticket_of(self.attacker.take_in(&command))?;
+        let honest = self.ticket.clone();
+        if silence {
+            self.ticket = said;
+        }
+        let outcome = self.get();
+        self.ticket = honest;
+        outcome
+    }
+
+    /// A get by a node that has nothing yet.
+    fn get(&mut self) -> io::Result<Outcome> {
+        self.gets += 1;
+        let id = self.node.0.id();
+        // The kernel begins to count the peak anew.
+        fs::write(format!("/proc/{id}/clear_refs"), "5")?;
+        let home = self.dir.join(format!("home{}", self.gets));
+        let copy = self.dir.join("copy");
+        let (began, before) = (Instant::now(), processor_s(id)?);
+        let mut get = get_command(&self.getter, &home, &self.ticket, &copy);
+        said(&mut get)?;
+        let wall = began.elapsed().as_secs_f64();
+        let spent = processor_s(id)? - before;
+        let bytes = copy.metadata()?.len();
+        assert_same(&self.file, &copy)?;
+        fs::remove_dir_all(home)?;
+        Ok(Outcome {
+            bytes_per_s: bytes as f64 / wall,
+            peak_bytes: peak_bytes(id).ok_or_else(|| io::Error::other("the node has ended"))?,
+            processors: spent / wall,
+        })
+    }
+}
+
+/// A command of the node at `home`.
+fn shoal(host: &Host, home: &Path, args: &[&str]) -> Command {
+    let mut command = host.command(binary());
+    command
+        .env("SHOAL_HOME", home)
+        .env("XDG_RUNTIME_DIR", "")
+        .env("SHOAL_PROGRESS", "none")
+        .args(args);
+    command
+}
+
+/// Runs a command to its end; gives its first line.
+fn said(command: &mut Command) -> io::Result<String> {
+    let output = command.stdin(Stdio::null()).output()?;
+    let told = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() {
+        return Err(io::Error::other(format!("{command:?} failed: {told}")));
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    Ok(text.lines().next().unwrap_or_default().to_owned())
+}
+
+/// Starts a node; it answers when this returns.
+fn up(host: &Host, home: &Path) -> io::Result<Server> {
+    let listen = format!("listen={}:{}", host.ip, PORTS[0]);
+    let mut child = shoal(host, home, &["up", "-c", &listen, "-c", "mdns=false"])
+        .env_remove("SHOAL_PROGRESS")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let stderr = child.stderr.take();
+    let node = Server(child);
+    let mut lines = BufReader::new(stderr.ok_or_else(|| io::Error::other("no stderr"))?).lines();
+    let listens = lines.find(|line| line.as_ref().is_ok_and(|line| line.contains("listens on")));
+    listens.ok_or_else(|| io::Error::other("a node did not start"))??;
+    // All that it says is read, since a pipe that is full would stop it.
+    thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
+    Ok(node)
+}
+
+/// Seconds of processor that a process has had.
+fn processor_s(id: u32) -> io::Result<f64> {
+    let stat = fs::read_to_string(format!("/proc/{id}/stat"))?;
+    let (_, after) = stat.rsplit_once(')').unwrap_or_default();
+    // utime and stime are the 14th and 15th fields of proc(5); two stand before the bracket.
+    let fields = after.split_whitespace().skip(11).take(2);
+    let ticks: f64 = fields.filter_map(|field| field.parse::<f64>().ok()).sum();
+    Ok(ticks / TICKS)
+}

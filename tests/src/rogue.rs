@@ -1,0 +1,113 @@
+//! A member of a team whose node is none: it says over the control plane what it likes.
+//!
+//! Owns: a connection to one node with a member's key, and sending batches of keys over it.
+//! Refuses: to answer anything, and to doubt anybody.
+
+use std::error::Error;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use shoal_control::{
+    ControlConfig, ControlHandle, ControlPlane, Membership, PeerId, Protocol, Refusal, Requests,
+};
+use shoal_node::identity::Identity;
+use shoal_protocol::access::team::Invitation;
+use shoal_protocol::advert::{
+    AdvertAck, AdvertBatch, AdvertKey, BATCH_KEYS_MAX, Refusal as AdvertRefusal, TTL_S_MAX,
+};
+use shoal_protocol::bounded::List;
+
+/// Whoever does not reach the node tries again after this.
+const PAUSE: Duration = Duration::from_millis(50);
+/// Epochs have numbers below this.
+const EPOCHS: u64 = 16;
+
+/// See the top of this file. Clones are the same one.
+#[derive(Clone)]
+pub struct Rogue {
+    handle: ControlHandle,
+    peer: PeerId,
+}
+
+/// Takes everybody for a member, and answers nothing.
+struct Anybody;
+
+impl Membership for Anybody {
+    fn is_member(&self, _: &PeerId) -> bool {
+        true
+    }
+}
+
+impl Requests for Anybody {
+    fn handle(
+        &self,
+        _: PeerId,
+        _: Protocol,
+        _: Bytes,
+    ) -> BoxFuture<'static, Result<Bytes, Refusal>> {
+        Box::pin(async { Err(Refusal::Refused) })
+    }
+}
+
+impl Rogue {
+    /// Dials the node that minted `invitation`, whose control plane is `at`, as `identity`. To
+    /// be called in a runtime.
+    pub fn start(
+        at: SocketAddr,
+        invitation: &Invitation,
+        identity: &Identity,
+    ) -> Result<Self, Box<dyn Error>> {
+        let network = blake3::derive_key("shoal 1 team network", invitation.root.as_bytes());
+        let config = ControlConfig {
+            bootstrap: vec![format!("/ip4/{}/tcp/{}", at.ip(), at.port()).parse()?],
+            ..ControlConfig::new(network)
+        };
+        let (anybody, nothing) = (Arc::new(Anybody), Arc::new(Anybody));
+        Ok(Self {
+            handle: ControlPlane::start(identity.keypair(), config, anybody, nothing)?,
+            peer: invitation
+                .minter
+                .peer_id()
+                .ok_or("a minter without a key")?,
+        })
+    }
+
+    /// The epoch that is in force at the node: any other is refused. Waits until it is reached.
+    pub async fn epoch(&self) -> u64 {
+        let mut epoch = 0;
+        loop {
+            match self.send(&keys(epoch, TTL_S_MAX, 1)).await {
+                None => tokio::time::sleep(PAUSE).await,
+                Some(ack) if ack.refusal == Some(AdvertRefusal::Epoch) => {
+                    epoch = (epoch + 1) % EPOCHS;
+                }
+                Some(_) => return epoch,
+            }
+        }
+    }
+
+    /// Sends a batch; gives what is said to it, if anything is.
+    pub async fn send(&self, batch: &AdvertBatch) -> Option<AdvertAck> {
+        AdvertAck::from_bytes(&self.send_bytes(batch.to_bytes()).await?).ok()
+    }
+
+    /// Sends any bytes in the place of a batch.
+    pub async fn send_bytes(&self, bytes: Vec<u8>) -> Option<Bytes> {
+        let answer = (self.handle).request(self.peer, Protocol::Advert, bytes.into());
+        answer.await.ok()
+    }
+}
+
+/// A batch of so many keys that nobody ever had.
+pub fn keys(epoch: u64, ttl_s: u32, count: usize) -> AdvertBatch {
+    let keys = (0..count.min(BATCH_KEYS_MAX)).map(|_| AdvertKey::from_bytes(rand::random()));
+    AdvertBatch {
+        epoch,
+        addresses: List::empty(),
+        ttl_s,
+        keys: List::new(keys.collect()).expect("no more than fit"),
+    }
+}

@@ -1,0 +1,177 @@
+//! Members that want more of each other's nodes than they may have.
+
+use std::path::Path;
+
+use shoal_node::identity::Identity;
+use shoal_protocol::access::team::Invitation;
+use shoal_protocol::advert::{Refusal, TTL_S_MAX};
+use shoal_protocol::id::{ChunkId, SnapshotId};
+use shoal_tests::data;
+use shoal_tests::rogue::{Rogue, keys};
+use tokio::runtime::Runtime;
+
+use crate::team::Node;
+
+/// A file that is one chunk, and no other file's.
+const ONE_CHUNK: usize = 12_000;
+
+/// Writes a file, and gives where.
+fn write(dir: &Path, name: &str, bytes: &[u8]) -> String {
+    std::fs::create_dir_all(dir).unwrap();
+    let file = dir.join(name);
+    std::fs::write(&file, bytes).unwrap();
+    file.to_string_lossy().into_owned()
+}
+
+/// Alice has something private. Mallory, a member, gives the team a folder whose manifest
+/// names the chunk of it beside one of his own, without having its bytes. Alice gets that
+/// folder: she has the chunk, so her copy is whole. Nobody gets the chunk out of her, by the
+/// folder or by its id.
+#[test]
+fn a_forged_manifest_draws_nothing_private_out_of_a_node_that_got_it() {
+    let alice = Node::founder("alice");
+    let (mallory, carol) = (Node::new(), Node::new());
+    mallory.join(&alice.invite(), "mallory");
+    carol.join(&alice.invite(), "carol");
+    for node in [&alice, &mallory, &carol] {
+        node.meets(2);
+    }
+    let secret = data::bytes("secret", ONE_CHUNK);
+    let decoy = data::bytes("decoy", ONE_CHUNK);
+    let file = write(alice.home.outside(), "diary", &secret);
+    alice.ok(&["add", "--private", &file]);
+
+    let forged = mallory.home.outside().join("forged");
+    write(&forged, "decoy", &decoy);
+    let named = write(&forged, "named", &secret);
+    let id = mallory.ok(&["add", "--in-place", &forged.to_string_lossy()]);
+    let id = id.trim();
+    // From here on he has the manifest and not what it names.
+    write(&forged, "named", &data::bytes("other", ONE_CHUNK));
+    let to = carol
+        .home
+        .outside()
+        .join("before")
+        .to_string_lossy()
+        .into_owned();
+    let get = |node: &Node, to: &str| node.code(&["get", id, to, "--timeout", "4s"]);
+    assert_eq!(get(&carol, &to), 5, "nobody serves all of it");
+
+    let to = alice.home.outside().join("got");
+    alice.ok(&["get", id, &to.to_string_lossy(), "--timeout", "30s"]);
+    assert_eq!(std::fs::read(to.join("named")).unwrap(), secret);
+    assert_eq!(std::fs::read(to.join("decoy")).unwrap(), decoy);
+
+    for node in [&carol, &mallory] {
+        let to = node.home.outside().join("after");
+        assert_eq!(get(node, &to.to_string_lossy()), 5, "nor does it now");
+        assert!(!holds(node.home.outside(), &secret, Path::new(&named)));
+        let chunk = ChunkId::of(&secret).to_string();
+        assert_eq!(node.code(&["cat", &chunk]), 5, "nor by its id");
+    }
+    // What came over the wire is offered on all the same.
+    mallory.daemon.kill();
+    let chunk = ChunkId::of(&decoy).to_string();
+    while carol.code(&["cat", &chunk]) != 0 {}
+    let to = carol.home.outside().join("last");
+    assert_eq!(get(&carol, &to.to_string_lossy()), 5);
+    assert!(!holds(carol.home.outside(), &secret, Path::new("")));
+}
+
+/// Whether any file beneath `dir`, packs included, has `bytes` in it; `but` is left out.
+fn holds(dir: &Path, bytes: &[u8], but: &Path) -> bool {
+    let mut entries = std::fs::read_dir(dir).unwrap().map(Result::unwrap);
+    entries.any(|entry| {
+        let (path, kind) = (entry.path(), entry.file_type().unwrap());
+        if kind.is_dir() {
+            return holds(&path, bytes, but);
+        }
+        let contents = match kind.is_file() && path != but {
+            true => std::fs::read(&path).unwrap(),
+            false => Vec::new(),
+        };
+        contents.windows(64).any(|window| window == &bytes[..64])
+    })
+}
+
+#[test]
+fn a_private_snapshot_is_to_other_members_like_one_that_is_not_there() {
+    let alice = Node::founder("alice");
+    let bob = Node::new();
+    bob.join(&alice.invite(), "bob");
+    bob.meets(1);
+    alice.meets(1);
+    let bytes = data::bytes("diary", 50_000);
+    let file = write(alice.home.outside(), "diary", &bytes);
+    let private = alice.ok(&["add", "--private", &file]).trim().to_owned();
+    let nobodys = SnapshotId::of(b"nobody has this").to_string();
+    for command in [
+        &["get", "ID", "to", "--timeout", "4s"][..],
+        &["cat", "ID", "--offset", "0", "--length", "10"],
+        &["ls", "ID"],
+        &["whereis", "ID"],
+    ] {
+        let [of_private, of_nobodys] = [&private, &nobodys].map(|id| {
+            let with = |word: &&str| {
+                if *word == "ID" {
+                    id.clone()
+                } else {
+                    (*word).to_owned()
+                }
+            };
+            let args: Vec<String> = command.iter().map(with).collect();
+            let args: Vec<&str> = args.iter().map(String::as_str).collect();
+            let said = bob.home.run(&args);
+            let told = said.stderr.replace(id, "ID");
+            (said.code(), said.stdout, told)
+        });
+        assert_eq!(of_private, of_nobodys, "{command:?}");
+        assert!([4, 5].contains(&of_private.0), "{of_private:?}");
+    }
+    assert_eq!(alice.code(&["ls", &private]), 0, "it is there");
+}
+
+/// The key of a member whose node is off, and the way to one that is up.
+fn rogue(of: Node, at: &Node, invitation: &str) -> Rogue {
+    of.daemon.signal_and_wait();
+    let identity = Identity::load_or_create(&of.home.path()).unwrap();
+    let invitation = Invitation::from_text(invitation).unwrap();
+    let control = format!("127.0.0.1:{}", at.port + 1).parse().unwrap();
+    Rogue::start(control, &invitation, &identity).unwrap()
+}
+
+#[test]
+fn a_member_that_floods_a_node_with_records_is_held_back_and_others_find_what_there_is() {
+    let alice = Node::founder("alice");
+    let (bob, mallory) = (Node::new(), Node::new());
+    bob.join(&alice.invite(), "bob");
+    let invitation = alice.invite();
+    mallory.join(&invitation, "mallory");
+    bob.meets(1);
+    let runtime = Runtime::new().unwrap();
+    let _entered = runtime.enter();
+    let rogue = rogue(mallory, &alice, &invitation);
+    let epoch = runtime.block_on(rogue.epoch());
+    let send = |batch| runtime.block_on(rogue.send(&batch)).unwrap();
+    for (batch, refusal) in [
+        (keys(epoch + 1, TTL_S_MAX, 10), Refusal::Epoch),
+        (keys(epoch, TTL_S_MAX + 1, 10), Refusal::Ttl),
+        (keys(epoch, u32::MAX, 10), Refusal::Ttl),
+        (keys(epoch, 0, 10), Refusal::Ttl),
+    ] {
+        let ack = send(batch);
+        assert_eq!((ack.accepted, ack.refusal), (0, Some(refusal)));
+    }
+    for garbage in [vec![], vec![0xff; 4096], vec![0; 300 << 10]] {
+        assert_eq!(runtime.block_on(rogue.send_bytes(garbage)), None);
+    }
+    // A batch of one key counts as many, and is quick.
+    let flood = || send(keys(epoch, TTL_S_MAX, 1));
+    let is_held_back = |ack: &Option<Refusal>| matches!(ack, Some(Refusal::Rate { .. }));
+    while !is_held_back(&flood().refusal) {}
+    let id = bob.add("weights", 1_000_000);
+    while !alice.ok(&["whereis", &id]).contains("bob") {
+        flood();
+    }
+    alice.assert_gets(&id, "weights", 1_000_000);
+}
