@@ -46,6 +46,11 @@ path *ARGS:
     cargo build --release --workspace
     cargo run --release -p shoal-tests --bin bench -- path {{ARGS}}
 
+# A seed and two members behind NATs: which way a transfer takes, and when the relay is cut (--mbit N --delay MS); as root, like `fanout`.
+nats *ARGS:
+    cargo build --release --workspace
+    cargo run --release -p shoal-tests --bin bench -- nats {{ARGS}}
+
 # Links alone, by TCP and QUIC, over lines with delay and loss (--seconds S --mbit N); as root, like `fanout`.
 links *ARGS:
     cargo build --release --workspace
@@ -55,6 +60,11 @@ links *ARGS:
 edits *ARGS:
     cargo build --release --workspace
     cargo run --release -p shoal-tests --bin bench -- edits {{ARGS}}
+
+# A full sweep of one of thirty nodes, beside a provider record for each key (--chunks N --advert-rate RATE); as root, like `fanout`.
+advertise *ARGS:
+    cargo build --release --workspace
+    cargo run --release -p shoal-tests --bin bench -- advertise {{ARGS}}
 
 # Thirty nodes of a team on loopback that know one address: how soon each finds what another adds.
 thirty *ARGS:

@@ -16,6 +16,7 @@ use libp2p::{
 };
 use tokio::sync::mpsc;
 
+use super::candidates::Candidates;
 use super::codec::{Codec, Room};
 use super::config::{ControlConfig, Limits, RelayLimits};
 use super::doors::Doors;
@@ -62,6 +63,7 @@ pub(super) struct Team {
     pub relay: relay::Behaviour,
     pub relay_client: relay::client::Behaviour,
     pub punch: dcutr::Behaviour,
+    pub candidates: Candidates,
     pub advert: request_response::Behaviour<Codec>,
     pub find: request_response::Behaviour<Codec>,
     pub locate: request_response::Behaviour<Codec>,
@@ -99,6 +101,7 @@ impl Behaviour {
             relay: relay_server(local, &config.relay),
             relay_client,
             punch: dcutr::Behaviour::new(local),
+            candidates: Candidates::default(),
             advert: exchange(Protocol::Advert, limits, &requests, &answers),
             find: exchange(Protocol::Find, limits, &requests, &answers),
             locate: exchange(Protocol::Locate, limits, &requests, &answers),

@@ -18,7 +18,8 @@ pub struct ControlConfig {
     /// free. With none, the node is reached through relays only.
     pub listen: Vec<Multiaddr>,
     /// Addresses at which this node is known to be reachable from elsewhere. Only a node that
-    /// has one (or was told of one by AutoNAT) relays for others.
+    /// has one relays for others: from here, from AutoNAT, or since members came to an address
+    /// of the internet that is its own.
     pub advertise: Vec<Multiaddr>,
     /// Whom to dial, for ever, while there are too few neighbours. With or without `/p2p/…`.
     pub bootstrap: Vec<Multiaddr>,

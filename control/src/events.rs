@@ -18,6 +18,11 @@ pub enum ControlEvent {
         /// Who.
         peer: PeerId,
     },
+    /// A member that was reached through a relay only is reached directly now.
+    Direct {
+        /// Who.
+        peer: PeerId,
+    },
     /// A member has no connection left.
     Disconnected {
         /// Who.

@@ -21,12 +21,16 @@ use super::peers::{ControlPeer, PeerContact, Reachability};
 use super::plane::{Environment, Plane};
 use super::requests::{Membership, Requests};
 use super::streams::DataStream;
+use super::traffic::{ControlTraffic, Counters};
 use super::transport;
 
 /// Commands that wait; more make their callers wait.
 const COMMANDS_MAX: usize = 128;
 /// Events that a listener may be behind before it misses the oldest.
 const EVENTS_MAX: usize = 256;
+/// How long the addresses that are known of a peer have for themselves before others are
+/// looked up.
+const KNOWN_ALONE: Duration = Duration::from_millis(500);
 /// What a wait in this node's own queues may add to a limit in time.
 const SLACK: Duration = Duration::from_secs(5);
 
@@ -45,7 +49,9 @@ impl ControlPlane {
     ) -> Result<ControlHandle, StartError> {
         let keypair = Keypair::from(keypair.clone());
         let (incoming, streams) = mpsc::channel(config.limits.streams_waiting_max.max(1));
-        let mut swarm = transport::swarm(&keypair, &config, membership, incoming)?;
+        let counters = Counters::default();
+        let mut swarm =
+            transport::swarm(&keypair, &config, membership, incoming, counters.clone())?;
         transport::listen(&mut swarm, &config.listen)?;
         let (commands, orders) = mpsc::channel(COMMANDS_MAX);
         let (events, _) = broadcast::channel(EVENTS_MAX);
@@ -55,6 +61,7 @@ impl ControlPlane {
             orders,
             events: events.clone(),
             requests,
+            counters: counters.clone(),
             now: Instant::now(),
         };
         let task = tokio::spawn(Plane::new(swarm, config, environment).run());
@@ -63,6 +70,7 @@ impl ControlPlane {
             commands,
             events,
             patience,
+            counters,
             streams: Arc::new(Mutex::new(Some(streams))),
             task: Arc::new(Mutex::new(Some(task))),
         })
@@ -76,6 +84,7 @@ pub struct ControlHandle {
     commands: mpsc::Sender<Command>,
     events: broadcast::Sender<ControlEvent>,
     patience: Duration,
+    counters: Counters,
     streams: Arc<Mutex<Option<mpsc::Receiver<DataStream>>>>,
     task: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
@@ -84,6 +93,11 @@ impl ControlHandle {
     /// Who this node is.
     pub fn local_peer(&self) -> PeerId {
         self.local
+    }
+
+    /// What went over the control plane since it started.
+    pub fn traffic(&self) -> ControlTraffic {
+        self.counters.now()
     }
 
     /// What happens from now on. Who falls behind by 256 events misses the oldest.
@@ -185,15 +199,30 @@ impl ControlHandle {
     }
 
     /// A raw stream to a member, over a direct connection if there is one. It is dialled if
-    /// need be, and looked up if nothing else is known of it.
+    /// need be, and looked up if it is not reached at once: what is known of it may be old.
     pub async fn open_stream(&self, peer: PeerId) -> Result<DataStream, StreamError> {
-        match self.stream(peer, Vec::new()).await {
-            Err(StreamError::Unreachable { .. }) => {
-                let found = self.find_peer(peer).await;
-                let addresses = found.map_or(Vec::new(), |contact| contact.addresses);
-                self.stream(peer, addresses).await
-            }
-            outcome => outcome,
+        let mut known = std::pin::pin!(self.stream(peer, Vec::new()));
+        let first = tokio::time::timeout(KNOWN_ALONE, &mut known).await;
+        let is_dialled = match first {
+            Ok(Err(StreamError::Unreachable { .. })) => false,
+            Ok(outcome) => return outcome,
+            Err(_) => true,
+        };
+        let found = async {
+            let found = self.find_peer(peer).await;
+            let addresses = found.map_or(Vec::new(), |contact| contact.addresses);
+            self.stream(peer, addresses).await
+        };
+        let mut found = std::pin::pin!(found);
+        tokio::select! {
+            known = &mut known, if is_dialled => match known {
+                Err(_) => found.await,
+                stream => stream,
+            },
+            outcome = &mut found => match outcome {
+                Err(_) if is_dialled => known.await,
+                outcome => outcome,
+            },
         }
     }
 

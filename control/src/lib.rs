@@ -6,6 +6,7 @@
 //! what requests mean ([`Requests`] is asked), and bulk bytes, which are the data plane's.
 
 mod behaviour;
+mod candidates;
 mod codec;
 mod command;
 mod config;
@@ -22,10 +23,12 @@ mod peers;
 mod plane;
 mod relays;
 mod requests;
+mod seen;
 mod streams;
 mod swarm_events;
 mod switch;
 mod team_events;
+mod traffic;
 mod transport;
 
 #[cfg(test)]
@@ -40,3 +43,4 @@ pub use names::{DATA_PROTOCOL, Protocol};
 pub use peers::{ControlPeer, PeerContact, Reachability, Way};
 pub use requests::{Membership, Refusal, Requests};
 pub use streams::DataStream;
+pub use traffic::ControlTraffic;

@@ -64,6 +64,8 @@ pub struct Reachability {
     pub external: Vec<Multiaddr>,
     /// Members that tried to dial back since the last change of `external`, and could not.
     pub failures: u32,
+    /// Whether a NAT is in between: a member sees this node at an address that it does not have.
+    pub translated: bool,
 }
 
 impl Reachability {
@@ -88,6 +90,17 @@ struct Facts {
     rtt: Option<Duration>,
 }
 
+/// What a new connection changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Change {
+    /// The peer had none before.
+    First,
+    /// It is the first that is direct.
+    Direct,
+    /// There were as good ones before.
+    Nothing,
+}
+
 /// All members that are connected.
 #[derive(Default)]
 pub(super) struct PeerTable {
@@ -96,18 +109,24 @@ pub(super) struct PeerTable {
 }
 
 impl PeerTable {
-    /// Whether the peer had no connection before.
+    /// A peer has one more connection.
     pub(super) fn connected(
         &mut self,
         peer: PeerId,
         connection: ConnectionId,
         endpoint: &ConnectedPoint,
-    ) -> bool {
+    ) -> Change {
         let remote = endpoint.get_remote_address().clone();
         let way = match endpoint.is_relayed() {
             true => Way::Relayed,
             false if remote.iter().any(|part| part == Part::QuicV1) => Way::Quic,
             false => Way::Tcp,
+        };
+        let theirs = self.connections.values().filter(|c| c.peer == peer);
+        let change = match theirs.map(|c| c.way).min() {
+            None => Change::First,
+            Some(Way::Relayed) if way != Way::Relayed => Change::Direct,
+            Some(_) => Change::Nothing,
         };
         self.connections.insert(
             connection,
@@ -119,9 +138,8 @@ impl PeerTable {
                 since: SystemTime::now(),
             },
         );
-        let first = !self.facts.contains_key(&peer);
         self.facts.entry(peer).or_default();
-        first
+        change
     }
 
     /// Whether that was the last connection of a peer.
@@ -155,6 +173,12 @@ impl PeerTable {
     pub(super) fn endpoint(&self, connection: ConnectionId) -> Option<(&Multiaddr, bool)> {
         let connection = self.connections.get(&connection)?;
         Some((&connection.remote, connection.dialled))
+    }
+
+    /// Whether one of the connections with `peer` goes this way.
+    pub(super) fn has(&self, peer: PeerId, way: Way) -> bool {
+        let mut all = self.connections.values();
+        all.any(|c| c.peer == peer && c.way == way)
     }
 
     /// The addresses that this node dialled `peer` at.
@@ -217,8 +241,13 @@ mod tests {
             send_back_addr: address.parse().unwrap(),
         };
         let through = point("/ip4/10.0.0.1/tcp/1/p2p-circuit");
-        assert!(table.connected(peer, relayed, &through));
-        assert!(!table.connected(peer, direct, &point("/ip4/10.0.0.2/tcp/1")));
+        assert_eq!(table.connected(peer, relayed, &through), Change::First);
+        let point = point("/ip4/10.0.0.2/tcp/1");
+        assert_eq!(table.connected(peer, direct, &point), Change::Direct);
+        let another = ConnectionId::new_unchecked(3);
+        assert_eq!(table.connected(peer, another, &point), Change::Nothing);
+        assert!(!table.disconnected(another));
+        assert!(table.has(peer, Way::Tcp) && !table.has(peer, Way::Quic));
         assert_eq!(table.rows().len(), 1);
         assert_eq!(table.rows()[0].way, Way::Tcp);
         assert!(!table.disconnected(direct));

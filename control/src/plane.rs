@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
+use libp2p::multiaddr::Protocol as Part;
 use libp2p::swarm::ConnectionId;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::{Multiaddr, PeerId, Swarm, kad};
@@ -29,7 +30,8 @@ use super::names::{NetworkNames, Protocol};
 use super::peers::{PeerContact, PeerTable, Reachability, Way};
 use super::relays::Relays;
 use super::requests::Requests;
-use super::streams::StreamReply;
+use super::streams::{StreamReply, is_relayed};
+use super::traffic::Counters;
 
 /// How often it is looked whether somebody has to be dialled.
 const HEARTBEAT: Duration = Duration::from_secs(1);
@@ -46,6 +48,7 @@ pub(super) struct Environment {
     pub orders: mpsc::Receiver<Command>,
     pub events: broadcast::Sender<ControlEvent>,
     pub requests: Arc<dyn Requests>,
+    pub counters: Counters,
     pub now: Instant,
 }
 
@@ -57,6 +60,7 @@ pub(super) struct Plane {
     orders: mpsc::Receiver<Command>,
     events: broadcast::Sender<ControlEvent>,
     heart: Interval,
+    pub(super) counters: Counters,
     pub(super) rng: StdRng,
     pub(super) peers: PeerTable,
     pub(super) contacts: Contacts,
@@ -84,6 +88,7 @@ impl Plane {
             orders,
             events,
             requests,
+            counters,
             now,
         } = environment;
         let local = *swarm.local_peer_id();
@@ -107,6 +112,7 @@ impl Plane {
             orders,
             events,
             heart,
+            counters,
             rng: StdRng::from_os_rng(),
             peers: PeerTable::default(),
             contacts: Contacts::new(local, &config.bootstrap, &config.known, now),
@@ -187,6 +193,27 @@ impl Plane {
                 tracing::debug!(%peer, %error, "cannot ask for a relay");
             }
             self.relays.listening(peer, listener.ok(), now);
+            self.widen(peer);
+        }
+    }
+
+    /// Has this node connected with a relay over QUIC too. Where a relay sees it is where holes
+    /// are punched, for TCP and for QUIC, as far as they were spoken.
+    fn widen(&mut self, relay: PeerId) {
+        if self.peers.has(relay, Way::Quic) {
+            return;
+        }
+        let rows = self.peers.rows().into_iter();
+        let addresses = rows
+            .filter(|row| row.peer == relay)
+            .flat_map(|row| row.addresses);
+        let mut direct = addresses.filter(|address| !is_relayed(address));
+        let quic = direct.find(|address| address.iter().any(|part| part == Part::QuicV1));
+        let Some(address) = quic else { return };
+        let opts = DialOpts::peer_id(relay).condition(PeerCondition::NotDialing);
+        let opts = opts.addresses(vec![address]).build();
+        if let Err(error) = self.swarm.dial(opts) {
+            tracing::debug!(%relay, %error, "cannot be dialled over QUIC");
         }
     }
 
@@ -284,6 +311,7 @@ impl Plane {
         if protocol == Protocol::Admit {
             self.swarm.behaviour_mut().gate.court(peer);
         }
+        self.counters.asks();
         let exchange = self.swarm.behaviour_mut().exchange(protocol);
         let id = exchange.send_request_with_addresses(&peer, bytes.into(), addresses);
         self.outgoing.sent(protocol, id, reply);
@@ -296,8 +324,13 @@ impl Plane {
         if self.streams.len() >= WAITING_MAX {
             return give(reply, Err(StreamError::TooMany));
         }
+        // A dial that is under way knows nothing of addresses that were found meanwhile.
+        let condition = match addresses.is_empty() {
+            true => PeerCondition::DisconnectedAndNotDialing,
+            false => PeerCondition::Disconnected,
+        };
         let opts = DialOpts::peer_id(peer)
-            .condition(PeerCondition::DisconnectedAndNotDialing)
+            .condition(condition)
             .addresses(addresses)
             .extend_addresses_through_behaviour()
             .build();

@@ -18,8 +18,9 @@ const RELAYS_WANTED: usize = 2;
 const CANDIDATES_MAX: usize = 64;
 /// After a relay has refused or gone.
 const PAUSE: Duration = Duration::from_secs(30);
-/// After so many members could not dial back, a node without an address counts as unreachable.
-const FAILURES_MIN: u32 = 3;
+/// After so many attempts to dial back failed, a node without an address counts as
+/// unreachable. libp2p has each address tried once, and most nodes have one.
+const FAILURES_MIN: u32 = 1;
 
 struct Candidate {
     address: Multiaddr,
@@ -72,8 +73,8 @@ impl Relays {
         reachability: &Reachability,
         now: Instant,
     ) -> Vec<(PeerId, Multiaddr)> {
-        let unreachable =
-            !reachability.is_direct() && (!self.listens || reachability.failures >= FAILURES_MIN);
+        let is_inside = reachability.translated || reachability.failures >= FAILURES_MIN;
+        let unreachable = !reachability.is_direct() && (!self.listens || is_inside);
         if !self.allowed || !unreachable {
             return Vec::new();
         }
@@ -122,11 +123,17 @@ mod tests {
             failures: FAILURES_MIN,
             ..Reachability::default()
         };
+        let translated = Reachability {
+            translated: true,
+            ..Reachability::default()
+        };
         let direct = Reachability {
             external: vec![address.clone()],
             failures: FAILURES_MIN,
+            translated: true,
         };
         let cases = [
+            (true, true, &translated, 1),
             (true, true, &unknown, 0),
             (true, true, &tried, 1),
             (true, false, &unknown, 1),

@@ -15,6 +15,7 @@ use super::events::ControlEvent;
 use super::exchange::Asked;
 use super::gate::GateEvent;
 use super::names::Protocol;
+use super::peers::Change;
 use super::plane::{Plane, give};
 use super::requests::Refusal;
 
@@ -100,8 +101,10 @@ impl Plane {
             return;
         }
         tracing::debug!(%peer, address = %endpoint.get_remote_address(), "a member is connected");
-        if self.peers.connected(peer, connection, endpoint) {
-            self.tell(ControlEvent::Connected { peer });
+        match self.peers.connected(peer, connection, endpoint) {
+            Change::First => self.tell(ControlEvent::Connected { peer }),
+            Change::Direct => self.tell(ControlEvent::Direct { peer }),
+            Change::Nothing => {}
         }
         let (theirs, others) = std::mem::take(&mut self.streams)
             .into_iter()
@@ -237,6 +240,7 @@ impl Plane {
                 request_response::Message::Request {
                     request, channel, ..
                 } => {
+                    self.counters.asked();
                     let asked = Asked {
                         peer,
                         protocol,

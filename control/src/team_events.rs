@@ -14,6 +14,7 @@ use super::identified;
 use super::names::Protocol;
 use super::peers::PeerContact;
 use super::plane::{Plane, give};
+use super::seen::{self, Seen};
 use super::streams::is_relayed;
 
 /// The most addresses that a lookup adds to what is known of a peer.
@@ -50,26 +51,33 @@ impl Plane {
             TeamEvent::RelayClient(event) => tracing::debug!(?event, "relayed"),
             TeamEvent::DialBack(event) => tracing::debug!(?event, "dialled back for a member"),
             TeamEvent::Streams(()) => {}
+            TeamEvent::Candidates(impossible) => match impossible {},
         }
     }
 
     fn on_kad_event(&mut self, event: kad::Event) {
-        let kad::Event::OutboundQueryProgressed {
-            id,
-            result: kad::QueryResult::GetClosestPeers(result),
-            step,
-            ..
-        } = event
-        else {
-            return;
-        };
+        match event {
+            kad::Event::InboundRequest { .. } => self.counters.dht_asked(),
+            kad::Event::OutboundQueryProgressed {
+                id,
+                result,
+                stats,
+                step,
+            } if step.last => {
+                self.counters.dht_asks(stats.num_requests());
+                if let kad::QueryResult::GetClosestPeers(result) = result {
+                    self.on_looked_up(id, result);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn on_looked_up(&mut self, id: kad::QueryId, result: kad::GetClosestPeersResult) {
         let found = match result {
             Ok(found) => found.peers,
             Err(kad::GetClosestPeersError::Timeout { peers, .. }) => peers,
         };
-        if !step.last {
-            return;
-        }
         let Some(reply) = self.lookups.remove(&id) else {
             return;
         };
@@ -141,6 +149,7 @@ impl Plane {
         };
         let remote = remote.clone();
         let addresses = identified::kept(peer, &remote, dialled, &info.listen_addrs);
+        self.on_seen(&info.observed_addr, dialled);
         let relays = info.protocols.contains(&relay::HOP_PROTOCOL_NAME);
         let routable = info.protocols.contains(&self.names.kad);
         self.peers
@@ -157,6 +166,28 @@ impl Plane {
             self.tell(ControlEvent::Identified { peer });
         } else {
             self.swarm.behaviour_mut().team().kad.remove_peer(&peer);
+        }
+    }
+
+    /// A member says where it sees this node.
+    fn on_seen(&mut self, observed: &Multiaddr, dialled: bool) {
+        let observed = identified::bare(observed);
+        match seen::judged(&observed, dialled, self.swarm.listeners()) {
+            Seen::Reachable if !self.reachability.external.contains(&observed) => {
+                tracing::info!(address = %observed, "members come to an address of this machine");
+                self.swarm.add_external_address(observed);
+                self.on_external_addresses();
+            }
+            Seen::Mapped => {
+                if !self.reachability.translated {
+                    tracing::info!(address = %observed, "there is a NAT in between");
+                    self.reachability.translated = true;
+                    self.tell(ControlEvent::Reachability);
+                }
+                let team = self.swarm.behaviour_mut().team();
+                team.candidates.mapped(observed);
+            }
+            Seen::Reachable | Seen::Nothing => {}
         }
     }
 
@@ -183,6 +214,9 @@ impl Plane {
             }
             Err(error) => {
                 tracing::debug!(address = %tried, by = %event.server, %error, "not reachable");
+                if is_relayed(&tried) {
+                    return;
+                }
                 self.reachability.failures = self.reachability.failures.saturating_add(1);
                 self.tell(ControlEvent::Reachability);
             }

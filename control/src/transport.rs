@@ -25,9 +25,11 @@ use super::config::ControlConfig;
 use super::errors::StartError;
 use super::requests::Membership;
 use super::streams::DataStream;
+use super::traffic::{Counted, Counters};
 
-/// How long a handshake may take, from the first byte to the last.
-const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long a handshake may take, from the first byte to the last. Whoever asks a member to
+/// dial back waits for ten seconds, and learns nothing from an answer that comes later.
+const HANDSHAKE: Duration = Duration::from_secs(8);
 /// The most streams of a connection. Each may hold 256 KiB that nobody has read yet.
 const STREAMS_MAX: usize = 64;
 /// The most streams of a connection whose protocol is not agreed yet.
@@ -39,9 +41,10 @@ pub(super) fn swarm(
     config: &ControlConfig,
     membership: Arc<dyn Membership>,
     incoming: mpsc::Sender<DataStream>,
+    counters: Counters,
 ) -> Result<Swarm<Behaviour>, StartError> {
     let local = keypair.public().to_peer_id();
-    let (transport, relay_client) = transport(keypair, local)?;
+    let (transport, relay_client) = transport(keypair, local, counters)?;
     let behaviour = Behaviour::new(keypair, config, membership, relay_client, incoming);
     let swarm_config = swarm::Config::with_tokio_executor()
         .with_idle_connection_timeout(config.limits.idle)
@@ -54,6 +57,7 @@ type Connections = Boxed<(PeerId, StreamMuxerBox)>;
 fn transport(
     keypair: &Keypair,
     local: PeerId,
+    counters: Counters,
 ) -> Result<(Connections, relay::client::Behaviour), StartError> {
     let failed = |error: &dyn std::fmt::Display| StartError::Transport(error.to_string());
     let tls = tls::Config::new(keypair).map_err(|e| failed(&e))?;
@@ -80,6 +84,10 @@ fn transport(
         );
         direct.boxed()
     };
+    let named = named.map(move |(peer, muxer), _| {
+        let counted = Counted::new(muxer, counters.clone());
+        (peer, StreamMuxerBox::new(counted))
+    });
 
     let (relayed, client) = relay::client::new(local);
     let relayed = relayed

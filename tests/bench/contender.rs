@@ -48,7 +48,7 @@ pub fn time(command: &mut Command) -> io::Result<Cost> {
 }
 
 /// Follows the kernel's high-water mark of a child until it is gone.
-fn watch_peak(child: &Child) -> std::thread::JoinHandle<u64> {
+pub fn watch_peak(child: &Child) -> std::thread::JoinHandle<u64> {
     let id = child.id();
     std::thread::spawn(move || {
         let mut peak = 0;

@@ -12,13 +12,13 @@ use std::time::{Duration, Instant};
 use shoal_tests::data;
 use shoal_tests::lab::{Host, Lab};
 
-use crate::contender::{Server, installed, iperf3, wait_for_success};
+use crate::contender::{Server, installed, iperf3, peak_bytes, wait_for_success, watch_peak};
 use crate::getter::{assert_same, get_command};
 use crate::sets::Sets;
 use crate::transfer::share_command;
 
-/// Receivers and the rate of every link, in Mbit/s.
-const ROOMS: [(usize, u32); 5] = [(1, 200), (2, 200), (4, 200), (8, 200), (4, 1000)];
+/// Receivers and the rate of every link, in Mbit/s. More than eight only if they are asked for.
+const ROOMS: [(usize, u32); 6] = [(1, 200), (2, 200), (4, 200), (8, 200), (4, 1000), (16, 200)];
 /// Where servers listen.
 const PORT: u16 = 7070;
 
@@ -28,6 +28,21 @@ pub struct Outcome {
     pub wall: Duration,
     /// What left the source, headers included, in bytes.
     pub sent: u64,
+    /// The most memory that one of the receivers had, in bytes.
+    receiver_peak: u64,
+    /// The same of the source, where that is known.
+    source_peak: Option<u64>,
+}
+
+impl Outcome {
+    /// The peaks, in words.
+    fn memory(&self) -> String {
+        let receivers = format!("receivers {} MiB", self.receiver_peak >> 20);
+        match self.source_peak {
+            Some(source) => format!("source {}, {receivers}", source >> 20),
+            None => receivers,
+        }
+    }
 }
 
 /// Prints a table with a line for each room and contender.
@@ -36,10 +51,10 @@ pub fn run(sets: &Sets, only: Option<usize>, alone: bool) -> io::Result<()> {
     std::fs::create_dir_all(&sets.scratch)?;
     std::fs::write(&source, data::bytes("fanout", sets.lab_bytes as usize))?;
     println!("\n### Fan-out of {} MiB\n", sets.lab_bytes >> 20);
-    println!("| receivers | link | bound | contender | wall | × bound | source sent |");
-    println!("|---|---|---|---|---|---|---|");
+    println!("| receivers | link | bound | contender | wall | × bound | source sent | peak |");
+    println!("|---|---|---|---|---|---|---|---|");
     for (receivers, mbit) in ROOMS {
-        if only.is_some_and(|only| only != receivers) {
+        if only.map_or(receivers > 8, |only| only != receivers) {
             continue;
         }
         let goodput = goodput(mbit)?;
@@ -47,9 +62,10 @@ pub fn run(sets: &Sets, only: Option<usize>, alone: bool) -> io::Result<()> {
         let line = |name: &str, outcome: Outcome| {
             let wall = outcome.wall.as_secs_f64();
             println!(
-                "| {receivers} | {mbit} Mbit/s | {bound:.1} s | {name} | {wall:.1} s | {:.2} | {:.2} × |",
+                "| {receivers} | {mbit} Mbit/s | {bound:.1} s | {name} | {wall:.1} s | {:.2} | {:.2} × | {} |",
                 wall / bound,
-                outcome.sent as f64 / sets.lab_bytes as f64
+                outcome.sent as f64 / sets.lab_bytes as f64,
+                outcome.memory()
             );
         };
         line("shoal", shoal(sets, &source, receivers, mbit)?);
@@ -96,12 +112,15 @@ impl Room {
         get: impl Fn(usize, &Host) -> io::Result<(Command, PathBuf)>,
     ) -> io::Result<Outcome> {
         let mut running: Vec<(Child, PathBuf)> = Vec::new();
+        let mut peaks = Vec::new();
         let (before, _) = self.source.moved();
         let start = Instant::now();
         for (number, host) in self.receivers.iter().enumerate() {
             let (mut command, copy) = get(number, host)?;
             command.stdin(Stdio::null()).stdout(Stdio::null());
-            running.push((command.spawn()?, copy));
+            let child = command.spawn()?;
+            peaks.push(watch_peak(&child));
+            running.push((child, copy));
         }
         for (child, _) in &mut running {
             let status = child.wait()?;
@@ -114,7 +133,13 @@ impl Room {
         for (_, copy) in running {
             assert_same(source, &copy)?;
         }
-        Ok(Outcome { wall, sent })
+        let peaks = peaks.into_iter().map(|peak| peak.join().unwrap_or(0));
+        Ok(Outcome {
+            wall,
+            sent,
+            receiver_peak: peaks.max().unwrap_or(0),
+            source_peak: None,
+        })
     }
 }
 
@@ -125,11 +150,15 @@ pub fn shoal(sets: &Sets, source: &Path, receivers: usize, mbit: u32) -> io::Res
     let command = room
         .source
         .take_in(&share_command(&homes.join("source"), source));
-    let (ticket, _sharer) = crate::transfer::ticket_of(command)?;
-    room.all_get(source, |number, host| {
+    let (ticket, sharer) = crate::transfer::ticket_of(command)?;
+    let outcome = room.all_get(source, |number, host| {
         let copy = homes.join(format!("copy{number}"));
         let home = homes.join(format!("home{number}"));
         Ok((get_command(host, &home, &ticket, &copy), copy))
+    })?;
+    Ok(Outcome {
+        source_peak: peak_bytes(sharer.0.id()),
+        ..outcome
     })
 }
 

@@ -5,6 +5,7 @@
 //! A tool that is not installed is named as missing. Everything runs on loopback.
 
 mod abuse;
+mod advertise;
 mod attack;
 mod contender;
 mod edits;
@@ -12,9 +13,11 @@ mod fanout;
 mod faults;
 mod getter;
 mod ingest;
+mod kademlia;
 mod kept;
 mod latency;
 mod links;
+mod nats;
 mod path;
 mod report;
 mod sets;
@@ -22,6 +25,7 @@ mod sources;
 mod swarm;
 mod text;
 mod transfer;
+mod usage;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -52,11 +56,15 @@ enum What {
     Text,
     /// A line with delay and loss: TCP, datagrams, and a get; needs root.
     Path,
+    /// Two members behind NATs and a seed: which way a transfer takes; needs root.
+    Nats,
     /// Links alone, by each way, over lines with delay and loss; needs root.
     Links,
     /// Who does harm in `abuse`, on a host of its own.
     #[value(hide = true)]
     Attack,
+    /// A full sweep of one of thirty nodes, beside a provider record for each key; needs root.
+    Advertise,
     /// The source that lies in `faults`: it runs on a host of its own.
     #[value(hide = true)]
     Liar,
@@ -65,6 +73,9 @@ enum What {
     LinkSource,
     #[value(hide = true)]
     LinkSink,
+    /// A node in `advertise`.
+    #[value(hide = true)]
+    PlainNode,
     /// Everything that needs no root.
     All,
 }
@@ -96,15 +107,20 @@ struct Args {
     ends: links::Ends,
     #[command(flatten)]
     orders: attack::Orders,
+    #[command(flatten)]
+    scale: advertise::Scale,
+    #[command(flatten)]
+    plain: kademlia::Plain,
     /// Liar: what it serves.
     #[arg(long, hide = true, required_if_eq("what", "liar"))]
     ticket: Option<String>,
     /// Liar, attacks: from which home.
     #[arg(long, hide = true, required_if_eq("what", "liar"))]
     home: Option<PathBuf>,
-    /// Liar, ends of links: at which address; attacks: at whose.
+    /// Liar, ends of links, plain nodes: at which address; attacks: at whose.
     #[arg(long, hide = true, required_if_eq_any([
-        ("what", "liar"), ("what", "link-source"), ("what", "link-sink"), ("what", "attack"),
+        ("what", "liar"), ("what", "link-source"), ("what", "link-sink"), ("what", "plain-node"),
+        ("what", "attack"),
     ]))]
     listen: Option<SocketAddr>,
 }
@@ -119,12 +135,16 @@ fn main() -> std::io::Result<()> {
     match (args.what, args.listen) {
         (What::LinkSource, Some(at)) => return links::source(at, &args.ends),
         (What::LinkSink, Some(from)) => return links::sink(from, &args.ends),
+        (What::PlainNode, Some(at)) => return kademlia::run(at, &args.plain),
         (What::Links, _) => return links::run(&args.shape, &args.ends),
         (What::Attack, Some(at)) => return attack::run(at, &args.orders),
         (What::Abuse, _) => return abuse::run(&args.dir, (256 << 20) / args.shrink),
         _ => {}
     }
     std::fs::create_dir_all(&args.dir)?;
+    if args.what == What::Advertise {
+        return advertise::run(&args.dir.canonicalize()?, &args.scale);
+    }
     let sets = sets::Sets::make(&args.dir.canonicalize()?, args.shrink)?;
     match args.what {
         What::Fanout => return fanout::run(&sets, args.receivers, args.quick),
@@ -132,6 +152,7 @@ fn main() -> std::io::Result<()> {
         What::Faults => return faults::run(&sets),
         What::Text => return text::run(&sets),
         What::Path => return path::run(&sets, &args.shape),
+        What::Nats => return nats::run(&sets, &args.shape),
         _ => {}
     }
     sets::touch_memory(0.7)?;

@@ -4,6 +4,7 @@
 //! `--delay` is what a packet and its answer take together; `--loss` and `--reordered` are of
 //! the packets of each direction.
 
+use std::fmt;
 use std::io;
 use std::time::Duration;
 
@@ -23,16 +24,16 @@ const SEED: u64 = 1;
 /// What the line is like.
 #[derive(Debug, Clone, Args)]
 pub struct Shape {
-    /// Path, links: rate in Mbit/s, each way.
+    /// Path, links, nats: rate in Mbit/s, each way.
     #[arg(long, default_value_t = 200)]
     pub mbit: u32,
-    /// Path: round trip in milliseconds.
+    /// Path, nats: round trip in milliseconds.
     #[arg(long, default_value_t = 0.0)]
     delay: f64,
-    /// Path: lost packets in a hundred, each way.
+    /// Path, nats: lost packets in a hundred, each way.
     #[arg(long, default_value_t = 0.0)]
     loss: f64,
-    /// Path: packets in a hundred that others overtake, each way.
+    /// Path, nats: packets in a hundred that others overtake, each way.
     #[arg(long, default_value_t = 0.0)]
     reordered: f64,
 }
@@ -56,6 +57,21 @@ impl Shape {
             loss: self.loss / 1e2,
             reordered: self.reordered / 1e2,
         }
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            mbit,
+            delay,
+            loss,
+            reordered,
+        } = self;
+        write!(
+            f,
+            "{mbit} Mbit/s, {delay} ms, {loss} % lost, {reordered} % overtaken"
+        )
     }
 }
 
@@ -96,14 +112,7 @@ pub fn run(sets: &Sets, shape: &Shape) -> io::Result<()> {
     std::fs::create_dir_all(&sets.scratch)?;
     std::fs::write(&file, data::bytes("path", sets.lab_bytes as usize))?;
     let path = Path::new(shape.line())?;
-    println!(
-        "\n### A path of {} Mbit/s, {} ms, {} % lost, {} % overtaken ({} MiB)\n",
-        shape.mbit,
-        shape.delay,
-        shape.loss,
-        shape.reordered,
-        sets.lab_bytes >> 20
-    );
+    println!("\n### A path of {shape} ({} MiB)\n", sets.lab_bytes >> 20);
     println!("| what | |");
     println!("|---|---|");
     let tcp = iperf3(&path.far, &path.near, &["-t", "10"])?;

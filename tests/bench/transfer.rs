@@ -132,21 +132,25 @@ pub fn share_command(home: &Path, source: &Path) -> Command {
 
 /// Starts a server; gives the first line that it prints, and the process.
 pub fn ticket_of(mut command: Command) -> io::Result<(String, Server)> {
+    line_of(command.stderr(Stdio::null()))
+}
+
+/// The same, of a program that may complain.
+pub fn line_of(command: &mut Command) -> io::Result<(String, Server)> {
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
         .spawn()?;
     let stdout = child
         .stdout
         .take()
         .ok_or_else(|| io::Error::other("no stdout"))?;
-    let mut ticket = String::new();
-    BufReader::new(stdout).read_line(&mut ticket)?;
-    if ticket.trim().is_empty() {
-        return Err(io::Error::other("share printed no ticket"));
+    let mut line = String::new();
+    BufReader::new(stdout).read_line(&mut line)?;
+    if line.trim().is_empty() {
+        return Err(io::Error::other("it printed nothing"));
     }
-    Ok((ticket.trim().to_owned(), Server(child)))
+    Ok((line.trim().to_owned(), Server(child)))
 }
 
 /// Serves a path by an rsync daemon on loopback; gives it and its port. A file is alone in it.

@@ -9,6 +9,7 @@ pub mod data;
 pub mod internet;
 pub mod lab;
 pub mod liar;
+pub mod nats;
 pub mod relay;
 pub mod rogue;
 pub mod shoal;

@@ -4,6 +4,7 @@
 //! started. Refuses: sleeping. A test waits for a line of output or for a process to end.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
@@ -293,6 +294,25 @@ impl Running {
                 return Some(line.trim_end().to_owned());
             }
         }
+    }
+
+    /// Has what it says on standard error from now on written to a file: a pipe that nobody
+    /// reads would stop it.
+    pub fn write_stderr_to(&mut self, file: &Path) {
+        let Some(mut stderr) = self.stderr.take() else {
+            return;
+        };
+        let mut file = File::create(file).expect("a file for what it says");
+        std::thread::spawn(move || {
+            // It ends with the process, or with the disk.
+            let _ = std::io::copy(&mut stderr, &mut file);
+        });
+    }
+
+    /// Whether it has not ended yet.
+    pub fn is_running(&mut self) -> bool {
+        let ended = self.child.try_wait();
+        ended.expect("our own child can be asked").is_none()
     }
 
     /// Sends a signal.

@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use shoal_node::api::{Activity, Phase, Risk, ShareInfo, Status};
+use shoal_node::api::{Activity, AdvertStatus, Phase, Risk, ShareInfo, Status};
 
 use crate::error::{Code, Failure};
 use crate::session::Context;
@@ -100,7 +100,38 @@ fn overview(status: &Status) -> String {
             ),
         );
     }
+    if let Some(control) = &status.control {
+        let (into, out) = (control.bytes_in, control.bytes_out);
+        let moved = format!("{} in, {} out", format::bytes(into), format::bytes(out));
+        row("control", moved);
+    }
+    if let Some(advertising) = &status.advertising {
+        row("advertises", advertises(advertising));
+    }
     table.render(0)
+}
+
+fn advertises(at: &AdvertStatus) -> String {
+    let keys = match (at.keys, at.keys_listed) {
+        (Some(all), Some(listed)) if listed < all => {
+            format!(
+                "{} of {}",
+                format::count(listed),
+                format::counted(all, "key")
+            )
+        }
+        (Some(all), _) => format::counted(all, "key"),
+        (None, _) => "nothing yet".to_owned(),
+    };
+    let when = match at.next_in_s {
+        Some(next_in_s) => format!("again in {}", format::coarse(next_in_s)),
+        None => format!("{} % of the sweep done", at.done_permille / 10),
+    };
+    let refused = match at.keys_refused {
+        0 => String::new(),
+        keys => format!("; {} refused for want of room", format::count(keys)),
+    };
+    format!("{keys}, {when}{refused}")
 }
 
 fn section(text: &mut String, title: &str, lines: impl Iterator<Item = String>) {
@@ -194,6 +225,37 @@ mod tests {
         assert_eq!(shared(&info, 1_000), line);
         info.expires_unix_s = Some(999);
         assert!(shared(&info, 1_000).contains("expired"));
+    }
+
+    #[test]
+    fn advertising_says_how_far_it_is_and_what_there_is_room_for() {
+        let mut at = AdvertStatus {
+            keys: Some(1_000_000),
+            keys_listed: Some(1_000_000),
+            keys_room: None,
+            done_permille: 434,
+            began_ago_s: 60,
+            took_ms: None,
+            next_in_s: None,
+            interval_s: 43_200,
+            sweeps: 0,
+            lookups: 3,
+            batches: 40,
+            keys_sent: 400_000,
+            keys_refused: 0,
+            keys_given_up: 0,
+        };
+        assert_eq!(advertises(&at), "1,000,000 keys, 43 % of the sweep done");
+        at.keys_listed = Some(725_000);
+        at.next_in_s = Some(40_000);
+        at.keys_refused = 1200;
+        assert_eq!(
+            advertises(&at),
+            "725,000 of 1,000,000 keys, again in 11 h 06 min; 1,200 refused for want of room"
+        );
+        (at.keys, at.keys_listed) = (None, None);
+        (at.next_in_s, at.keys_refused) = (None, 0);
+        assert_eq!(advertises(&at), "nothing yet, 43 % of the sweep done");
     }
 
     #[test]

@@ -43,9 +43,10 @@ pub fn count(number: u64) -> String {
     text
 }
 
-/// A count and its noun: `1 file`, `3,112 files`, `2 entries`.
+/// A count and its noun: `1 file`, `3,112 files`, `2 entries`, `2 keys`.
 pub fn counted(number: u64, noun: &str) -> String {
-    match (number, noun.strip_suffix('y')) {
+    let stem = noun.strip_suffix('y').filter(|stem| !stem.ends_with('e'));
+    match (number, stem) {
         (1, _) => format!("1 {noun}"),
         (_, Some(stem)) => format!("{} {stem}ies", count(number)),
         (_, None) => format!("{} {noun}s", count(number)),
@@ -167,6 +168,7 @@ mod tests {
         assert_eq!(counted(1, "file"), "1 file");
         assert_eq!(counted(3_112, "file"), "3,112 files");
         assert_eq!(counted(0, "entry"), "0 entries");
+        assert_eq!(counted(2, "key"), "2 keys");
     }
 
     #[test]

@@ -20,6 +20,35 @@ async fn the_largest_request_passes_and_a_larger_one_is_not_sent() {
     assert!(matches!(refused, Err(RequestError::TooLarge { .. })));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_goes_over_the_plane_is_counted_at_both_ends() {
+    let (_, nodes) = team(2).await;
+    let peer = nodes[0].local_peer();
+    connected(&nodes[1], peer).await;
+    let (there, here) = (nodes[0].traffic(), nodes[1].traffic());
+    let request = Bytes::from(vec![7; 10_000]);
+    for _ in 0..3 {
+        let answer = nodes[1]
+            .request(peer, Protocol::Locate, request.clone())
+            .await;
+        assert_eq!(answer.unwrap(), request);
+    }
+    nodes[1].closest_peers(b"key").await;
+    let (there_now, here_now) = (nodes[0].traffic(), nodes[1].traffic());
+    assert_eq!(here_now.requests_out - here.requests_out, 3);
+    assert_eq!(there_now.requests_in - there.requests_in, 3);
+    assert!(here_now.dht_requests_out > here.dht_requests_out);
+    assert!(there_now.dht_requests_in > there.dht_requests_in);
+    for moved in [
+        here_now.bytes_out - here.bytes_out,
+        here_now.bytes_in - here.bytes_in,
+        there_now.bytes_in - there.bytes_in,
+        there_now.bytes_out - there.bytes_out,
+    ] {
+        assert!((30_000..40_000).contains(&moved), "{moved}");
+    }
+}
+
 /// Answers more than may be.
 struct Chatty;
 

@@ -215,7 +215,7 @@ where
 pub(super) fn some_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Span, D::Error> {
     let span = Span::deserialize(deserializer)?;
     if span.as_seconds() == 0 {
-        return Err(D::Error::custom("a ticket of no time is over at once"));
+        return Err(D::Error::custom("0 is no time at all"));
     }
     Ok(span)
 }

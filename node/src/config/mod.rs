@@ -53,7 +53,7 @@ config! {
 
     /// `host:port` or `host` that tickets name instead of what the interfaces say: a name in
     /// DNS, the outside of a port forwarding. Empty: the addresses of all interfaces except
-    /// those of containers.
+    /// those of containers. In a team, the control plane counts as reachable one port above.
     #[serde(deserialize_with = "load::list")]
     advertise: Vec<String> = Vec::new();
 
@@ -62,12 +62,25 @@ config! {
     #[serde(deserialize_with = "load::list")]
     bootstrap: Vec<String> = Vec::new();
 
+    /// The most bytes of one circuit, both ways together, that this node relays for members who
+    /// cannot reach each other, while it is reachable itself. Who moves more opens another, 60
+    /// an hour. 0: it does not relay.
+    relay_circuit_max: ByteSize = ByteSize::mib(256);
+
+    /// How long one circuit may last; not 0.
+    #[serde(deserialize_with = "load::some_time")]
+    relay_circuit_time: Span = Span::seconds(600);
+
     /// Whether members of the team on the same network find each other by mDNS.
     mdns: bool = true;
 
     /// The most keys under which chunks and files of less than 16 MiB are advertised to the
     /// team. A million cost about 0.6 GB of traffic a day in a team of more than 20 nodes.
     advert_keys_max: NonZeroU32 = MILLION;
+
+    /// The most bytes a second that advertising sends, on average. A million keys take 20
+    /// minutes at 256 KiB in a team of more than 20 nodes. Less than 4 KiB counts as that.
+    advert_rate: ByteSize = ByteSize::kib(256);
 
     /// How long a ticket is good for when `share` does not say; not 0.
     #[serde(deserialize_with = "load::some_time")]

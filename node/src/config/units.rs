@@ -65,6 +65,11 @@ impl ByteSize {
         Self(mib << 20)
     }
 
+    /// So many KiB.
+    pub const fn kib(kib: u64) -> Self {
+        Self(kib << 10)
+    }
+
     /// The number of bytes.
     pub const fn bytes(self) -> u64 {
         self.0

@@ -29,6 +29,6 @@ pub trait Detours: Send + Sync + 'static {
     /// A stream to `peer`, over the best connection that there is.
     fn open(&self, peer: PeerKey) -> BoxFuture<'static, io::Result<Detour>>;
 
-    /// Whether a stream that is opened now would go without a relay.
-    fn is_direct(&self, peer: PeerKey) -> BoxFuture<'static, bool>;
+    /// Waits until a stream to `peer` would go without a relay.
+    fn until_direct(&self, peer: PeerKey) -> BoxFuture<'static, ()>;
 }

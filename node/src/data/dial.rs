@@ -44,6 +44,8 @@ const QUIC_REFUSED: Duration = Duration::from_millis(100);
 const RESOLVED_MAX: usize = 4;
 /// How long direct ways have for themselves before a stream is asked for beside them.
 const DIRECT_ALONE: Duration = Duration::from_secs(2);
+/// The same where the last link was a stream: at a relay's limits, the next one takes its place.
+const DIRECT_ALONE_AGAIN: Duration = Duration::from_millis(50);
 
 /// A connection, and how it came about.
 pub(crate) struct Dialled {
@@ -54,18 +56,24 @@ pub(crate) struct Dialled {
     pub(crate) path: Path,
 }
 
-/// Connects to `peer`, at the first of `addresses` where it answers, or else by a stream.
+/// Connects to `peer`, at the first of `addresses` where it answers, or else by a stream. The
+/// link before, if there was one, went the way `last`.
 pub(crate) async fn dial(
     endpoint: &Endpoint,
     peer: PeerKey,
     addresses: &[Address],
+    last: Option<Way>,
     traffic: &Arc<Traffic>,
 ) -> io::Result<Dialled> {
     let mut direct = Box::pin(dial_directly(endpoint, peer, addresses, traffic));
     if !endpoint.has_detour(&peer) {
         return direct.await;
     }
-    let (why, mut failed) = match timeout(DIRECT_ALONE, &mut direct).await {
+    let alone = match last {
+        Some(Way::Stream | Way::Relayed) => DIRECT_ALONE_AGAIN,
+        Some(Way::Tcp | Way::Quic) | None => DIRECT_ALONE,
+    };
+    let (why, mut failed) = match timeout(alone, &mut direct).await {
         Ok(Ok(dialled)) => return Ok(dialled),
         Ok(Err(error)) => (error.to_string(), true),
         Err(_) => ("nobody answers".to_owned(), false),

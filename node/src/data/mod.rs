@@ -9,6 +9,7 @@ pub mod admission;
 mod answer;
 mod arrival;
 mod bases;
+mod bbr;
 mod buffers;
 mod checkpoints;
 mod coding;

@@ -71,7 +71,7 @@ pub(crate) async fn fetch(hub: &Arc<Hub>, pages: Vec<PageId>) -> Result<(), Fetc
         };
         let before = wanted.len();
         let has_other = || {
-            let passed = |peer| asked_in_vain.contains(peer) || silent.contains(peer);
+            let passed = |peer: &_| asked_in_vain.contains(peer) || silent.contains(peer);
             let mut others = hub.sessions().into_keys();
             others.any(|peer| peer != session.peer && !passed(&peer))
         };

@@ -11,13 +11,14 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
-use quinn::congestion::{BbrConfig, ControllerFactory, CubicConfig};
+use quinn::congestion::{self, ControllerFactory, CubicConfig};
 use quinn::crypto::rustls::HandshakeData;
 use quinn::{EndpointConfig, IdleTimeout, TokioRuntime, TransportConfig, VarInt};
 use rustls::pki_types::CertificateDer;
 use shoal_protocol::peer::PeerKey;
 use shoal_protocol::wire::limits::ALPN;
 
+use super::bbr::BbrConfig;
 use super::quic_stream::QuicStream;
 use super::tls::{TlsIdentity, peer_of};
 use super::traffic::Traffic;
@@ -43,6 +44,8 @@ pub enum Congestion {
     /// By the rate that gets through (BBR): a lost packet is no sign of a full link.
     #[default]
     Bbr,
+    /// The same as quinn has it, to be measured beside ours.
+    QuinnBbr,
     /// By losses (CUBIC, RFC 9438), as TCP does.
     Cubic,
 }
@@ -75,7 +78,8 @@ impl QuicOptions {
 
     fn transport(&self) -> TransportConfig {
         let congestion: Arc<dyn ControllerFactory + Send + Sync> = match self.congestion {
-            Congestion::Bbr => Arc::new(BbrConfig::default()),
+            Congestion::Bbr => Arc::new(BbrConfig),
+            Congestion::QuinnBbr => Arc::new(congestion::BbrConfig::default()),
             Congestion::Cubic => Arc::new(CubicConfig::default()),
         };
         let mut transport = TransportConfig::default();

@@ -30,6 +30,7 @@ use super::hub::{GivenUp, Hub};
 use super::link::LinkError;
 use super::listening::Listening;
 use super::session::{Session, SessionError, Told};
+use super::way::Way;
 use super::{Endpoint, FetchError, FetchEvent, Traffic, fetch, pages, remote, upgrade};
 use crate::identity::Identity;
 
@@ -311,13 +312,14 @@ async fn keep_connected(hub: &Arc<Hub>, source: Source, named: bool) {
     let peer = source.peer;
     let mut pause = RETRY.0;
     let mut attempts = 0;
+    let mut last = None;
     loop {
-        let mut was_in = false;
-        let ended = connect(hub, &source, named, &mut was_in).await;
+        let (way, ended) = connect(hub, &source, named, last).await;
         if hub.leaving.is_cancelled() {
             return;
         }
-        if was_in {
+        if way.is_some() {
+            last = way;
             pause = RETRY.0;
             attempts = 0;
         }
@@ -367,7 +369,14 @@ async fn keep_connected(hub: &Arc<Hub>, source: Source, named: bool) {
     }
 }
 
-async fn connect(hub: &Arc<Hub>, source: &Source, named: bool, was_in: &mut bool) -> SessionError {
+/// Connects and stays connected as long as it can; says by what way it was, if it was, and why
+/// not any more. The last time it was by the way `last`.
+async fn connect(
+    hub: &Arc<Hub>,
+    source: &Source,
+    named: bool,
+    last: Option<Way>,
+) -> (Option<Way>, SessionError) {
     let peer = source.peer;
     hub.tell(FetchEvent::Connecting {
         peer,
@@ -375,14 +384,15 @@ async fn connect(hub: &Arc<Hub>, source: &Source, named: bool, was_in: &mut bool
         named,
     });
     let entered = tokio::select! {
-        entered = dial_in(hub, source) => entered,
-        () = hub.leaving.cancelled() => return SessionError::Lost("not wanted".to_owned()),
+        entered = dial_in(hub, source, last) => entered,
+        () = hub.leaving.cancelled() => {
+            return (None, SessionError::Lost("not wanted".to_owned()));
+        }
     };
     let mut entered = match entered {
         Ok(entered) => entered,
-        Err(error) => return error,
+        Err(error) => return (None, error),
     };
-    *was_in = true;
     loop {
         let (session, listening, writing) = entered;
         take_up(hub, &session);
@@ -393,7 +403,7 @@ async fn connect(hub: &Arc<Hub>, source: &Source, named: bool, was_in: &mut bool
             writing,
         ));
         entered = tokio::select! {
-            ended = &mut running => return ended,
+            ended = &mut running => return (Some(session.path.way), ended),
             better = upgrade::better(hub, source, &session) => better,
         };
         let (way, why) = (&entered.0.path.way, &entered.0.path.why);
@@ -457,9 +467,14 @@ pub(super) type Entered = (
     BoxFuture<'static, Result<(), LinkError>>,
 );
 
-async fn dial_in(hub: &Arc<Hub>, source: &Source) -> Result<Entered, SessionError> {
-    let traffic = hub.endpoint.connection(&hub.traffic);
-    let dialled = dial(&hub.endpoint, source.peer, &source.addresses, &traffic)
+async fn dial_in(
+    hub: &Arc<Hub>,
+    source: &Source,
+    last: Option<Way>,
+) -> Result<Entered, SessionError> {
+    let (endpoint, peer) = (&hub.endpoint, source.peer);
+    let traffic = endpoint.connection(&hub.traffic);
+    let dialled = dial(endpoint, peer, &source.addresses, last, &traffic)
         .await
         .map_err(|error| SessionError::Lost(error.to_string()))?;
     enter(hub, dialled, traffic).await

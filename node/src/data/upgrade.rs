@@ -17,7 +17,7 @@ use super::dial::{dial_by_stream, dial_directly};
 use super::hub::Hub;
 use super::session::{Session, SessionError};
 use super::swarm::{Entered, enter};
-use super::way::Way;
+use super::way::{Way, Why};
 
 /// How soon a better way is looked for; doubles up to the second.
 const LOOK: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
@@ -27,37 +27,54 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// A session with the same source by a better way, as soon as there is one; never ends where
 /// the way is as good as any.
 pub(super) async fn better(hub: &Arc<Hub>, source: &Source, session: &Session) -> Entered {
-    if matches!(session.path.way, Way::Tcp | Way::Quic) {
-        return std::future::pending().await;
+    let is_relayed = match session.path.way {
+        Way::Tcp | Way::Quic => return std::future::pending().await,
+        Way::Stream => false,
+        Way::Relayed => true,
+    };
+    tokio::select! {
+        entered = by_address(hub, source) => entered,
+        entered = by_punched_hole(hub, source, &session.path.why), if is_relayed => entered,
     }
-    let mut pause = LOOK.0;
+}
+
+async fn by_address(hub: &Arc<Hub>, source: &Source) -> Entered {
+    let (endpoint, mut pause) = (&hub.endpoint, LOOK.0);
     loop {
         sleep(pause).await;
         pause = (pause * 2).min(LOOK.1);
-        if let Some(entered) = look(hub, source, session.path.way).await {
+        let traffic = endpoint.connection(&hub.traffic);
+        let dialled = dial_directly(endpoint, source.peer, &source.addresses, &traffic).await;
+        if let Ok(dialled) = dialled
+            && let Ok(entered) = enter(hub, dialled, traffic).await
+        {
             return entered;
         }
     }
 }
 
-async fn look(hub: &Arc<Hub>, source: &Source, now: Way) -> Option<Entered> {
-    let (endpoint, peer) = (&hub.endpoint, source.peer);
-    let traffic = endpoint.connection(&hub.traffic);
-    let direct = dial_directly(endpoint, peer, &source.addresses, &traffic).await;
-    let dialled = match direct {
-        Ok(dialled) => dialled,
-        Err(error) if now == Way::Relayed => {
-            if !endpoint.detours()?.is_direct(peer).await {
-                return None;
-            }
-            let stream = dial_by_stream(endpoint, peer, &traffic, error.to_string()).await;
-            stream
-                .ok()
-                .filter(|dialled| dialled.path.way == Way::Stream)?
-        }
-        Err(_) => return None,
+/// By the direct connection that the control plane makes beside a relayed one, if it can. No
+/// address is known to lead to the source, for the reason `why`.
+async fn by_punched_hole(hub: &Arc<Hub>, source: &Source, why: &Why) -> Entered {
+    let (endpoint, mut pause) = (&hub.endpoint, LOOK.0);
+    let why = match why {
+        Why::NothingDirect(why) => why.clone(),
+        why => why.to_string(),
     };
-    enter(hub, dialled, traffic).await.ok()
+    while let Some(detours) = endpoint.detours() {
+        detours.until_direct(source.peer).await;
+        let traffic = endpoint.connection(&hub.traffic);
+        let dialled = dial_by_stream(endpoint, source.peer, &traffic, why.clone()).await;
+        if let Ok(dialled) = dialled
+            && dialled.path.way == Way::Stream
+            && let Ok(entered) = enter(hub, dialled, traffic).await
+        {
+            return entered;
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(LOOK.1);
+    }
+    std::future::pending().await
 }
 
 /// Ends a session whose place another has taken: what it was asked for and has not sent is

@@ -19,16 +19,18 @@ use shoal_store::index::AudienceId;
 use shoal_store::progress::Silent;
 use shoal_store::{Store, StoreError};
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::spawn_blocking;
 
+use super::shown::Shown;
 use super::{Shared, discovery, key_of};
 use crate::data::Endpoint;
 use crate::node::unix_now_s;
 use shoal_control::{ControlEvent, Protocol};
 
-/// Other keys of one new snapshot that are announced before the next sweep.
-const OTHERS_MAX: usize = 16_384;
+/// Other keys of one new snapshot that are looked at. One more than the machine collects: of a
+/// larger snapshot it learns that there are more, and the sweep that brings them begins early.
+const OTHERS_MAX: usize = 16_384 + 1;
 /// Inputs that wait; each answers an output, and those are few.
 const INPUTS_MAX: usize = 256;
 
@@ -43,6 +45,11 @@ pub(super) struct Advertising {
     pub(super) progress: PathBuf,
     /// The most keys that are advertised.
     pub(super) budget: u64,
+    /// What a sweep sends in a second at most.
+    pub(super) bytes_per_s: u64,
+    /// How long members stay.
+    pub(super) half_life: watch::Receiver<Duration>,
+    pub(super) shown: Shown,
     pub(super) added: mpsc::Receiver<SnapshotId>,
 }
 
@@ -52,7 +59,12 @@ enum Read {
         keys_max: usize,
     },
     Snapshot(SnapshotId),
-    List,
+    List {
+        keys_max: u64,
+    },
+    Limit {
+        keys_max: u64,
+    },
     Load {
         from: Position,
         to: Position,
@@ -127,17 +139,23 @@ async fn advertise(this: &mut Advertising, epoch: u64, key: DiscoveryKey) {
         endpoint,
         progress,
         budget,
+        bytes_per_s,
+        half_life,
+        shown,
         added,
     } = this;
+    let budget = *budget;
     let config = AdvertConfig {
         me: Some(shared.team.me()),
         seed: rand::random(),
+        bytes_per_s: *bytes_per_s,
         ..AdvertConfig::default()
     };
     let announced_max = config.announced_max;
     let mut machine = Advert::new(Instant::now(), config, resume(progress, epoch));
     let (inputs, mut happened) = mpsc::channel(INPUTS_MAX);
-    let reads = start_reader(shared, key, *budget, inputs.clone());
+    let reads = start_reader(shared, key, shown, inputs.clone());
+    half_life.mark_changed();
     let mut events = shared.handle.events();
     let mut told = shared.handle.known_peers().await.len();
     if told > 0 {
@@ -158,7 +176,11 @@ async fn advertise(this: &mut Advertising, epoch: u64, key: DiscoveryKey) {
                         let _ = inputs.send(Input::Located { lookup, peers }).await;
                     });
                 }
-                Output::List => ask(&reads, Read::List).await,
+                Output::List { keys_max } => {
+                    let keys_max = keys_max.map_or(budget, |room| room.min(budget));
+                    ask(&reads, Read::List { keys_max }).await;
+                }
+                Output::Limit { keys_max } => ask(&reads, Read::Limit { keys_max }).await,
                 Output::Load { from, to, keys_max } => {
                     ask(&reads, Read::Load { from, to, keys_max }).await;
                 }
@@ -187,6 +209,7 @@ async fn advertise(this: &mut Advertising, epoch: u64, key: DiscoveryKey) {
                 Output::Progress(now) => remember(progress, epoch, now),
             }
         }
+        shown.machine(Instant::now(), &machine);
         let alarm = async {
             match machine.next_timeout() {
                 Some(at) => tokio::time::sleep_until(at.into()).await,
@@ -204,6 +227,9 @@ async fn advertise(this: &mut Advertising, epoch: u64, key: DiscoveryKey) {
                 ask(&reads, Read::Headlines { keys_max: announced_max }).await;
                 Input::Grown
             }
+            Ok(()) = half_life.changed() => Input::Churn {
+                half_life: *half_life.borrow_and_update(),
+            },
             () = alarm => Input::Timeout,
         };
         machine.handle(Instant::now(), input);
@@ -231,11 +257,13 @@ async fn send(
 fn start_reader(
     shared: &Shared,
     key: DiscoveryKey,
-    budget: u64,
+    shown: &Shown,
     inputs: mpsc::Sender<Input>,
 ) -> mpsc::Sender<Read> {
     let (reads, mut asked) = mpsc::channel(INPUTS_MAX);
     let (store, team) = (shared.store.clone(), shared.team.root());
+    let shown = shown.clone();
+    shown.clear();
     spawn_blocking(move || {
         let mut list = None;
         while let Some(read) = asked.blocking_recv() {
@@ -245,13 +273,17 @@ fn start_reader(
                 secret: &key,
                 may_offer: &of_team,
             };
-            let said = match answer(&store, &offer, budget, &mut list, read) {
+            let lists = matches!(read, Read::List { .. } | Read::Limit { .. });
+            let said = match answer(&store, &offer, &mut list, read) {
                 Ok(said) => said,
                 Err(error) => {
                     tracing::warn!(%error, "what is here cannot be listed");
                     vec![Input::LoadFailed]
                 }
             };
+            if lists {
+                shown.listed(list.as_ref());
+            }
             for input in said {
                 if inputs.blocking_send(input).is_err() {
                     return;
@@ -265,7 +297,6 @@ fn start_reader(
 fn answer(
     store: &Store,
     offer: &Offer<'_>,
-    budget: u64,
     list: &mut Option<AdvertList>,
     read: Read,
 ) -> Result<Vec<Input>, StoreError> {
@@ -281,8 +312,14 @@ fn answer(
                 Input::Added(keys(headline.others)),
             ]
         }
-        Read::List => {
-            *list = AdvertList::new(store, offer, budget, &Silent)?;
+        Read::List { keys_max } => {
+            *list = AdvertList::new(store, offer, keys_max, &Silent)?;
+            Vec::new()
+        }
+        Read::Limit { keys_max } => {
+            if let Some(list) = list {
+                list.limit(keys_max);
+            }
             Vec::new()
         }
         Read::Load { from, to, keys_max } => match list {

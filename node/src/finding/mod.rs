@@ -2,22 +2,24 @@
 //!
 //! Owns: the running control plane with its records, and the four things done with it: telling
 //! members of the team what is new ([`contact`]), answering them ([`answering`]; where things
-//! stand, [`placing`]), announcing what is here ([`advertising`]), and searching ([`searching`],
-//! [`locating`]). Refuses: libp2p, which is
+//! stand, [`placing`]), announcing what is here ([`advertising`], as often as members come and
+//! go: [`churn`]), and searching ([`searching`], [`locating`]). Refuses: libp2p, which is
 //! `control`'s; deciding, which the machines of `shoal_protocol::advert` do; and bytes.
 
 mod advertising;
 mod answering;
+mod churn;
 mod contact;
 mod keeping;
 mod locating;
 mod placing;
 mod searching;
+mod shown;
 mod starting;
 mod streams;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use shoal_protocol::access::team::EpochSecret;
 use shoal_protocol::advert::DiscoveryKey;
@@ -29,8 +31,10 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+use crate::api::AdvertStatus;
 use crate::team::TeamBook;
-use shoal_control::{ControlHandle, ControlPeer, PeerId};
+use shoal_control::{ControlHandle, ControlPeer, ControlTraffic, PeerId};
+use shown::Shown;
 
 pub(crate) use locating::Standing;
 pub(crate) use searching::{Searched, Sighting, Until};
@@ -48,6 +52,7 @@ pub(crate) struct Finding {
     providers: Arc<ProviderStore>,
     added: mpsc::Sender<SnapshotId>,
     new_places: Arc<Notify>,
+    shown: Shown,
     tasks: TaskTracker,
     stop: CancellationToken,
     _stop: DropGuard,
@@ -60,6 +65,16 @@ impl Finding {
         peers
             .filter_map(|peer| Some((key_of(&peer.peer)?, peer)))
             .collect()
+    }
+
+    /// How far advertising is; nothing before there is a team to advertise to.
+    pub(crate) fn advertising(&self) -> Option<AdvertStatus> {
+        self.shown.status(Instant::now())
+    }
+
+    /// What went over the control plane since it started.
+    pub(crate) fn traffic(&self) -> ControlTraffic {
+        self.handle.traffic()
     }
 
     /// Has a snapshot announced that is new here.

@@ -8,30 +8,35 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use shoal_protocol::access::Address;
 use shoal_protocol::access::team::Invitation;
+use shoal_protocol::advert::AdvertConfig;
 use shoal_protocol::peer::PeerKey;
 use shoal_store::StoreError;
 use shoal_store::providers::{ProviderOptions, ProviderStore};
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::advertising::Advertising;
 use super::answering::{Answers, Members};
 use super::placing::Placing;
+use super::shown::Shown;
 use super::streams::{self, Streams};
-use super::{ADDED_MAX, Finding, Shared, contact, keeping, tidy};
+use super::{ADDED_MAX, Finding, Shared, churn, contact, keeping, tidy};
 use crate::api::{ApiError, ErrorKind};
 use crate::node::{Node, blocking};
 use shoal_control::{
-    ControlConfig, ControlEvent, ControlPlane, Multiaddr, PeerContact, StartError,
+    ControlConfig, ControlEvent, ControlPlane, Multiaddr, PeerContact, RelayLimits, StartError,
 };
 
 /// How often the members that are known are remembered.
 const REMEMBER_EVERY: Duration = Duration::from_secs(60);
 /// How soon after somebody was met; others who come meanwhile are remembered with it.
 const REMEMBER_DELAY: Duration = Duration::from_secs(2);
+/// The slowest that advertising may be, in bytes a second.
+const ADVERT_RATE_MIN: u64 = 4 << 10;
 
 impl Finding {
     /// Starts it for a node that is in a team.
@@ -48,7 +53,7 @@ impl Finding {
         .await?;
         let data = node.plane().listening().await;
         let near = if node.is_daemon() { 1 } else { 0 };
-        let mut config = config(node, &root)?;
+        let mut config = config(node, &root).await?;
         let answers = Answers {
             team: team.clone(),
             providers: Arc::clone(&providers),
@@ -97,11 +102,17 @@ impl Finding {
         let new_places = Arc::clone(&placing.new);
         tasks.spawn(placing.keep_up(stop.clone()));
         tasks.spawn(remember(node.home().to_owned(), shared.clone()));
+        let shown = Shown::default();
+        let (told, half_life) = watch::channel(AdvertConfig::default().interval);
+        tasks.spawn(churn::follow(shared.clone(), told));
         let advertising = Advertising {
             shared,
             endpoint,
             progress: node.home().join("run/sweep.json"),
             budget: u64::from(node.config().advert_keys_max.get()),
+            bytes_per_s: node.config().advert_rate.bytes().max(ADVERT_RATE_MIN),
+            half_life,
+            shown: shown.clone(),
             added: to_announce,
         };
         tasks.spawn(advertising.run());
@@ -111,6 +122,7 @@ impl Finding {
             providers,
             added,
             new_places,
+            shown,
             tasks,
             _stop: stop.clone().drop_guard(),
             stop,
@@ -118,7 +130,7 @@ impl Finding {
     }
 }
 
-fn config(node: &Node, root: &PeerKey) -> Result<ControlConfig, ApiError> {
+async fn config(node: &Node, root: &PeerKey) -> Result<ControlConfig, ApiError> {
     let network = blake3::derive_key("shoal 1 team network", root.as_bytes());
     let bootstrap = node.config().bootstrap.iter().map(|text| {
         multiaddr(text).ok_or_else(|| {
@@ -127,10 +139,23 @@ fn config(node: &Node, root: &PeerKey) -> Result<ControlConfig, ApiError> {
                 .hint("write it like 10.0.0.5:4748 or /dns4/seed.example/tcp/4748")
         })
     });
+    let own = node.config();
+    // Whoever says where a node is found says that it is found there.
+    let advertise = match own.advertise.is_empty() {
+        true => Vec::new(),
+        false => node.plane().dialable().await,
+    };
     Ok(ControlConfig {
+        advertise: advertise.iter().filter_map(beside).collect(),
+        relay: RelayLimits {
+            serve: own.relay_circuit_max.bytes() > 0,
+            circuit_bytes_max: own.relay_circuit_max.bytes(),
+            circuit: own.relay_circuit_time.into(),
+            ..RelayLimits::default()
+        },
         bootstrap: bootstrap.collect::<Result<_, _>>()?,
         known: keeping::load(node.home()),
-        mdns: node.config().mdns,
+        mdns: own.mdns,
         ..ControlConfig::new(network)
     })
 }
@@ -178,18 +203,20 @@ fn listen(data: &[SocketAddr], near: u16) -> Vec<Multiaddr> {
     addresses
 }
 
+/// Where the control plane of a node is whose data plane is at `address`.
+fn beside(address: &Address) -> Option<Multiaddr> {
+    let port = address.port().checked_add(1)?;
+    match address.ip() {
+        Some(ip) => Some(of_socket(SocketAddr::new(ip, port), false)),
+        None => format!("/dns/{}/tcp/{port}", address.host()).parse().ok(),
+    }
+}
+
 /// Remembers the node that welcomed this one as one to dial first: its control plane is beside
 /// its data plane.
 pub(crate) fn remember_minter(home: &Path, invitation: &Invitation) {
     let Some(peer) = invitation.minter.peer_id() else {
         return;
-    };
-    let beside = |address: &shoal_protocol::access::Address| {
-        let port = address.port().checked_add(1)?;
-        match address.ip() {
-            Some(ip) => Some(of_socket(SocketAddr::new(ip, port), false)),
-            None => format!("/dns/{}/tcp/{port}", address.host()).parse().ok(),
-        }
     };
     let addresses = invitation.addresses.iter().filter_map(beside).collect();
     let mut known = keeping::load(home);

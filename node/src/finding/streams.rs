@@ -9,13 +9,14 @@ use std::io;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use shoal_protocol::peer::PeerKey;
+use tokio::sync::broadcast::{self, error::RecvError};
 use tokio_util::sync::CancellationToken;
 
 use super::key_of;
 use crate::data::{Detour, Detours};
 use crate::node::Node;
 use crate::team::TeamBook;
-use shoal_control::{ControlHandle, DataStream, Way};
+use shoal_control::{ControlEvent, ControlHandle, DataStream, Way};
 
 /// Opens streams to members.
 pub(super) struct Streams {
@@ -39,14 +40,36 @@ impl Detours for Streams {
         .boxed()
     }
 
-    fn is_direct(&self, peer: PeerKey) -> BoxFuture<'static, bool> {
+    fn until_direct(&self, peer: PeerKey) -> BoxFuture<'static, ()> {
         let handle = self.handle.clone();
         async move {
-            let peers = handle.peers().await;
-            let mut peers = peers.iter().filter(|near| key_of(&near.peer) == Some(peer));
-            peers.any(|near| near.way != Way::Relayed)
+            let mut events = handle.events();
+            loop {
+                let peers = handle.peers().await;
+                let mut peers = peers.iter().filter(|near| key_of(&near.peer) == Some(peer));
+                if peers.any(|near| near.way != Way::Relayed) {
+                    return;
+                }
+                next_of(&mut events, peer).await;
+            }
         }
         .boxed()
+    }
+}
+
+/// Waits until the control plane tells of a connection with `peer`, or may have done so.
+async fn next_of(events: &mut broadcast::Receiver<ControlEvent>, peer: PeerKey) {
+    loop {
+        match events.recv().await {
+            Ok(ControlEvent::Connected { peer: met } | ControlEvent::Direct { peer: met }) => {
+                if key_of(&met) == Some(peer) {
+                    return;
+                }
+            }
+            Ok(_) => {}
+            Err(RecvError::Lagged(_)) => return,
+            Err(RecvError::Closed) => std::future::pending().await,
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! `cat`: the bytes of one file, from any offset, without getting the rest.
+//! `cat`: the bytes of one file, from any offset, without getting the rest; or of a chunk.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -55,7 +55,8 @@ impl FileBytes {
 }
 
 impl Node {
-    /// The bytes of a file in an artifact, or of a chunk. Errors that come before the first byte come here.
+    /// The bytes of a file in an artifact, or of a chunk. Errors that come before the first
+    /// byte come here.
     pub async fn cat(&self, request: CatRequest) -> Result<FileBytes, ApiError> {
         let cancelled = self.stop().child_token();
         let cancel = cancelled.clone().drop_guard();

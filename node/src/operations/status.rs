@@ -3,9 +3,10 @@
 use shoal_store::progress::Silent;
 
 use super::source::holders;
-use crate::api::{ApiError, Risk, Status};
+use crate::api::{ApiError, ControlStatus, Risk, Status};
 use crate::node::{Node, blocking};
 use crate::versions::{self, History};
+use shoal_control::ControlTraffic;
 
 impl Node {
     /// What the node is and does.
@@ -13,6 +14,7 @@ impl Node {
         let (wire_in, wire_out) = self.plane().wire();
         let listening = self.plane().listening().await;
         let hello = self.hello();
+        let finding = self.found().await;
         Ok(Status {
             peer: hello.peer,
             home: self.home().to_owned(),
@@ -28,6 +30,8 @@ impl Node {
             peers_connected: self.plane().guests().await,
             wire_in,
             wire_out,
+            control: finding.as_ref().map(|finding| control(finding.traffic())),
+            advertising: finding.and_then(|finding| finding.advertising()),
         })
     }
 
@@ -52,5 +56,24 @@ impl Node {
             Ok::<_, ApiError>(risks)
         })
         .await
+    }
+}
+
+fn control(traffic: ControlTraffic) -> ControlStatus {
+    let ControlTraffic {
+        bytes_in,
+        bytes_out,
+        requests_in,
+        requests_out,
+        dht_requests_in,
+        dht_requests_out,
+    } = traffic;
+    ControlStatus {
+        bytes_in,
+        bytes_out,
+        requests_in,
+        requests_out,
+        dht_requests_in,
+        dht_requests_out,
     }
 }

@@ -72,9 +72,15 @@ pub(crate) async fn join(
         return Err(TeamError::Another(known).into());
     }
     let traffic = endpoint.traffic().part();
-    let dialled = dial::dial(endpoint, invitation.minter, &invitation.addresses, &traffic)
-        .await
-        .map_err(|error| JoinError::Unreachable(error.to_string()))?;
+    let dialled = dial::dial(
+        endpoint,
+        invitation.minter,
+        &invitation.addresses,
+        None,
+        &traffic,
+    )
+    .await
+    .map_err(|error| JoinError::Unreachable(error.to_string()))?;
     let conversation = converse(endpoint, dialled.link, &invitation, name);
     let (operations, secret) = timeout(CONVERSATION, conversation)
         .await

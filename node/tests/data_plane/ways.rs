@@ -10,7 +10,7 @@ use shoal_node::data::link::Link;
 use shoal_node::data::quic::{QuicOptions, QuicSocket};
 use shoal_node::data::tls::TlsIdentity;
 use shoal_node::data::{
-    Detour, Detours, EndpointOptions, FetchEvent, Limits, Listener, ListenerConfig, Path,
+    Detour, Detours, EndpointOptions, FetchEvent, Limits, Listener, ListenerConfig, Path, Swarm,
     SwarmOptions, Traffic, Way, Ways, Why,
 };
 use shoal_node::identity::Identity;
@@ -19,6 +19,8 @@ use shoal_protocol::bounded::List;
 use shoal_protocol::peer::PeerKey;
 use shoal_protocol::wire::{Features, Hello, Message, Ping};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex, split};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::watch;
 
 use crate::harness::{Node, QUIC, TCP, noise, soon};
 
@@ -90,12 +92,22 @@ async fn where_tcp_does_not_get_through_quic_does_and_says_why() {
     assert!(std::fs::read(&dest).unwrap() == bytes);
 }
 
-/// Streams that are relayed to a listener and stall after so many bytes from it.
+/// What becomes of a relayed stream after as many bytes as it may carry.
+#[derive(Clone, Copy, PartialEq)]
+enum AtTheLimit {
+    Stalls,
+    Ends,
+}
+
+/// Streams to a listener that are relayed, and carry so many bytes from it, until there is a
+/// direct way.
 struct Relay {
     server: PeerKey,
     client: PeerKey,
     listener: Arc<Listener>,
     bytes_max: u64,
+    then: AtTheLimit,
+    direct: watch::Receiver<bool>,
 }
 
 impl Detours for Relay {
@@ -108,28 +120,98 @@ impl Detours for Relay {
         let (far, theirs) = duplex(64 << 10);
         let ((mut near_in, mut near_out), (far_in, mut far_out)) = (split(near), split(far));
         tokio::spawn(async move { tokio::io::copy(&mut near_in, &mut far_out).await });
-        let bytes_max = self.bytes_max;
+        let is_relayed = !*self.direct.borrow();
+        let (then, bytes_max) = (
+            self.then,
+            if is_relayed { self.bytes_max } else { u64::MAX },
+        );
         tokio::spawn(async move {
             let mut limited = far_in.take(bytes_max);
             let _ = tokio::io::copy(&mut limited, &mut near_out).await;
             let _open = (limited, near_out);
-            std::future::pending::<()>().await;
+            if then == AtTheLimit::Stalls {
+                std::future::pending::<()>().await;
+            }
         });
         self.listener.attend(Detour {
             peer: self.client,
-            is_relayed: true,
+            is_relayed,
             io: Box::new(theirs),
         });
         let detour = Detour {
             peer,
-            is_relayed: true,
+            is_relayed,
             io: Box::new(ours),
         };
         async move { Ok(detour) }.boxed()
     }
 
-    fn is_direct(&self, _: PeerKey) -> BoxFuture<'static, bool> {
-        async { false }.boxed()
+    fn until_direct(&self, _: PeerKey) -> BoxFuture<'static, ()> {
+        let mut direct = self.direct.clone();
+        async move {
+            // Where it never becomes so, there is no such way.
+            if direct.wait_for(|direct| *direct).await.is_err() {
+                std::future::pending().await
+            }
+        }
+        .boxed()
+    }
+}
+
+/// Alice, who shares 20 MB at an address where nobody listens, and Bob, who has streams to her
+/// that carry 5 MB each.
+struct Apart {
+    alice: Node,
+    bob: Node,
+    bytes: Vec<u8>,
+    ticket: Ticket,
+    at: SocketAddr,
+    direct: watch::Sender<bool>,
+}
+
+impl Apart {
+    async fn new(then: AtTheLimit) -> Self {
+        let ways = Ways {
+            stream: true,
+            ..TCP
+        };
+        let (alice, bob) = (Node::with_ways(ways), Node::with_ways(ways));
+        let bytes = noise(91, 20_000_000);
+        let path = alice.path("data.bin");
+        std::fs::write(&path, &bytes).unwrap();
+        let door = ListenerConfig::default();
+        let door = Listener::start(alice.endpoint.clone(), alice.grants.clone(), door);
+        let at = vacant();
+        let (ticket, _) = alice.ticket(alice.add(&path), at);
+        let (direct, told) = watch::channel(false);
+        bob.endpoint.set_detours(Some(Arc::new(Relay {
+            server: alice.identity.peer_key(),
+            client: bob.identity.peer_key(),
+            listener: Arc::new(door.await.unwrap()),
+            bytes_max: 5_000_000,
+            then,
+            direct: told,
+        })));
+        Self {
+            alice,
+            bob,
+            bytes,
+            ticket,
+            at,
+            direct,
+        }
+    }
+
+    /// Bob's swarm, and the ways that it connects by.
+    fn swarm(&self) -> (Swarm, UnboundedReceiver<Path>) {
+        let (sender, connected) = unbounded_channel();
+        let hear = move |event| {
+            if let FetchEvent::Connected { path, .. } = event {
+                sender.send(path).unwrap();
+            }
+        };
+        let swarm = (self.bob).swarm_with(&self.ticket, SwarmOptions::default(), hear);
+        (swarm, connected)
     }
 }
 
@@ -141,31 +223,9 @@ fn vacant() -> SocketAddr {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn where_nothing_gets_through_a_stream_does_and_is_left_for_a_better_way() {
-    let ways = Ways {
-        stream: true,
-        ..TCP
-    };
-    let (alice, bob) = (Node::with_ways(ways), Node::with_ways(ways));
-    let bytes = noise(91, 20_000_000);
-    let path = alice.path("data.bin");
-    std::fs::write(&path, &bytes).unwrap();
-    let door = ListenerConfig::default();
-    let door = Listener::start(alice.endpoint.clone(), alice.grants.clone(), door);
-    let at = vacant();
-    let (ticket, _) = alice.ticket(alice.add(&path), at);
-    bob.endpoint.set_detours(Some(Arc::new(Relay {
-        server: alice.identity.peer_key(),
-        client: bob.identity.peer_key(),
-        listener: Arc::new(door.await.unwrap()),
-        bytes_max: 5_000_000,
-    })));
-
-    let (sender, mut connected) = tokio::sync::mpsc::unbounded_channel();
-    let swarm = bob.swarm_with(&ticket, SwarmOptions::default(), move |event| {
-        if let FetchEvent::Connected { path, .. } = event {
-            sender.send(path).unwrap();
-        }
-    });
+    let apart = Apart::new(AtTheLimit::Stalls).await;
+    let (alice, bob, at) = (&apart.alice, &apart.bob, apart.at);
+    let (swarm, mut connected) = apart.swarm();
     let dest = bob.path("got.bin");
     let getting = async { soon(bob.get_through(&swarm, &dest)).await.unwrap() };
     let mending = async {
@@ -184,10 +244,50 @@ async fn where_nothing_gets_through_a_stream_does_and_is_left_for_a_better_way()
         listener
     };
     let ((outcome, received), _listener) = tokio::join!(getting, mending);
-    assert!(std::fs::read(&dest).unwrap() == bytes);
+    assert!(std::fs::read(&dest).unwrap() == apart.bytes);
     assert_eq!(received.progress.bytes_received, 20_000_000);
     // What had come through the relay was not sent again, but for what was on its way.
     assert!(outcome.wire_in < 25_000_000, "{}", outcome.wire_in);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relayed_stream_is_left_as_soon_as_the_control_plane_has_a_direct_way() {
+    let apart = Apart::new(AtTheLimit::Stalls).await;
+    let (swarm, mut connected) = apart.swarm();
+    let dest = apart.bob.path("got.bin");
+    let getting = async { soon(apart.bob.get_through(&swarm, &dest)).await.unwrap() };
+    let punching = async {
+        assert_eq!(soon(connected.recv()).await.unwrap().way, Way::Relayed);
+        apart.direct.send(true).unwrap();
+        let second = soon(connected.recv()).await.unwrap();
+        assert_eq!(second.way, Way::Stream);
+        assert!(
+            matches!(second.why, Why::NothingDirect(_)),
+            "{}",
+            second.why
+        );
+    };
+    let ((outcome, _), ()) = tokio::join!(getting, punching);
+    assert!(std::fs::read(&dest).unwrap() == apart.bytes);
+    assert!(outcome.wire_in < 25_000_000, "{}", outcome.wire_in);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_ends_its_streams_again_and_again_is_gone_on_with() {
+    let apart = Apart::new(AtTheLimit::Ends).await;
+    let (swarm, mut connected) = apart.swarm();
+    let dest = apart.bob.path("got.bin");
+    let (outcome, received) = soon(apart.bob.get_through(&swarm, &dest)).await.unwrap();
+    assert!(std::fs::read(&dest).unwrap() == apart.bytes);
+    assert_eq!(received.progress.bytes_received, 20_000_000);
+    drop(swarm);
+    let mut streams = 0;
+    while let Ok(path) = connected.try_recv() {
+        assert_eq!(path.way, Way::Relayed);
+        streams += 1;
+    }
+    assert!(streams > 4, "{streams}");
+    assert!(outcome.wire_in < 30_000_000, "{}", outcome.wire_in);
 }
 
 /// A client that speaks QUIC and says what it likes.

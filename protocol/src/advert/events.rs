@@ -85,7 +85,17 @@ pub enum Output {
     },
     /// A sweep begins, or goes on after a restart: list the keys that are to be advertised.
     /// Every [`Output::Load`] from now on asks for keys of that list.
-    List,
+    List {
+        /// The network has room for so many, as far as is known. If there are more, list the
+        /// lowest.
+        keys_max: Option<u64>,
+    },
+    /// It turned out that the network has room for clearly more or less: of those listed load
+    /// only so many from now on, the lowest.
+    Limit {
+        /// So many.
+        keys_max: u64,
+    },
     /// Load keys, in order of their positions. One load is open at a time.
     Load {
         /// From this position on,
@@ -117,6 +127,21 @@ pub struct Progress {
     pub next: Option<Position>,
     /// How long ago the sweep began. (After a restart: add the time that has gone by since.)
     pub began_ago: Duration,
+}
+
+/// How far the sweep is, as it is shown.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sweeping {
+    /// Which part of the space of positions is through, from 0 to 1; 1 between two sweeps.
+    pub done: f64,
+    /// How long ago it began, or the last one if none is under way.
+    pub began_ago: Duration,
+    /// How long the last one took, if one came to its end since the machine was made.
+    pub took: Option<Duration>,
+    /// When the next begins, from now on; nothing while one is under way.
+    pub next_in: Option<Duration>,
+    /// From the beginning of one to that of the next.
+    pub interval: Duration,
 }
 
 /// What has been done since the machine was made.

@@ -3,23 +3,21 @@
 //! Owns: the face of the machine, and which lane goes on when. Refuses: what is known of the
 //! network (the atlas's), the pace (the outbox's), the time of sweeps (the sweep's).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::atlas::{Atlas, Known};
 use super::config::AdvertConfig;
-use super::events::{Input, LookupId, Output, Progress, Sent};
+use super::events::{Input, LookupId, Output, Progress, Sent, Sweeping};
 use super::key::AdvertKey;
 use super::lookup::Lookups;
 use super::outbox::{Lane, Outbox};
 use super::plan;
 use super::position::{Position, Region};
+use super::room::Room;
 use super::sweep::{Step, Sweep};
 use super::waiting::Waiting;
 use crate::peer::PeerKey;
-
-/// The most peers whose room is remembered.
-const SHARES_MAX: usize = 4096;
 
 /// The machine. See the [module](super) for how it decides.
 #[derive(Debug)]
@@ -37,8 +35,7 @@ pub struct Advert {
     outbox: Outbox,
     /// Whether a lookup waits for its turn.
     wants_lookup: bool,
-    /// How many keys of this node each peer has room for.
-    shares: BTreeMap<PeerKey, u32>,
+    room: Room,
     outputs: VecDeque<Output>,
     sent: Sent,
 }
@@ -56,7 +53,7 @@ impl Advert {
             sweep: Sweep::new(now, &config, resume),
             outbox: Outbox::default(),
             wants_lookup: false,
-            shares: BTreeMap::new(),
+            room: Room::default(),
             outputs: VecDeque::new(),
             sent: Sent::default(),
             config,
@@ -82,8 +79,8 @@ impl Advert {
             }
             Input::Acked { batch, ack } => {
                 let (config, sent) = (&self.config, &mut self.sent);
-                if let Some((peer, share)) = self.outbox.ack(now, batch, &ack, config, sent) {
-                    self.note_share(peer, share);
+                if let Some(peer) = self.outbox.ack(now, batch, &ack, config, sent) {
+                    self.room.note(peer, &ack);
                 }
             }
             Input::Failed { batch } => {
@@ -126,12 +123,15 @@ impl Advert {
         self.sent
     }
 
-    /// How many keys the network has room for, as far as peers have told: a budget for
-    /// what the next sweep lists. Nothing until somebody told.
+    /// How far the sweep is, and when the next is due.
+    pub fn sweeping(&self, now: Instant) -> Sweeping {
+        self.sweep.sweeping(now)
+    }
+
+    /// How many keys the network has room for, as far as peers have told in this sweep or,
+    /// until they have, in the one before. Nothing until somebody told.
     pub fn capacity(&self) -> Option<u64> {
-        let copies = self.config.copies.min(self.shares.len());
-        let room: u64 = self.shares.values().copied().map(u64::from).sum();
-        room.checked_div(copies as u64)
+        self.room.keys()
     }
 
     /// How many keys are in memory, those on their way counted once for each copy.
@@ -168,12 +168,6 @@ impl Advert {
         }
         let charted = self.atlas.learn(now, &target, &peers, is_all);
         self.lookups.succeed(&charted);
-    }
-
-    fn note_share(&mut self, peer: PeerKey, share: u32) {
-        if self.shares.len() < SHARES_MAX || self.shares.contains_key(&peer) {
-            self.shares.insert(peer, share);
-        }
     }
 
     fn go_on(&mut self, now: Instant) {
@@ -239,8 +233,13 @@ impl Advert {
         };
         if !self.sweep.is_listed {
             self.sweep.is_listed = true;
-            self.outputs.push_back(Output::List);
+            if from == Position::FIRST {
+                self.room.begin();
+            }
+            let keys_max = self.room.bound();
+            self.outputs.push_back(Output::List { keys_max });
         }
+        self.room.survey(&region);
         self.sweep.step = Step::Loading(region, self.peers_in(&region));
         self.outputs.push_back(Output::Load {
             from,
@@ -273,6 +272,11 @@ impl Advert {
         };
         if !self.outbox.is_through(Lane::Sweep) {
             return;
+        }
+        if let Some(keys_max) = self.room.reckon(self.config.copies)
+            && next.is_some()
+        {
+            self.outputs.push_back(Output::Limit { keys_max });
         }
         let progress = self.sweep.advance(now, next);
         self.sent.sweeps += u64::from(next.is_none());

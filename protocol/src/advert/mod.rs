@@ -11,12 +11,16 @@
 //! keys that lie there are loaded a few thousand at a time, and every peer is sent, in one
 //! batch, those that it is among the closest to. So costs grow with regions and bytes, not with lookups.
 //!
+//! Acknowledgements say how much room there is: a sweep brings no more keys than that. And
+//! [`Lifetimes`] estimates how long peers stay, which is the interval of sweeps.
+//!
 //! [`Search`] asks the peers closest to a key who has it.
 
 mod atlas;
 mod config;
 mod events;
 mod key;
+mod lifetimes;
 mod locate;
 mod lookup;
 mod machine;
@@ -26,6 +30,7 @@ mod patience;
 mod plan;
 mod position;
 mod rest;
+mod room;
 mod search;
 mod select;
 mod sweep;
@@ -37,8 +42,9 @@ mod simulation;
 mod tests;
 
 pub use config::{AdvertConfig, SearchConfig};
-pub use events::{BatchId, Input, LookupId, Output, Progress, Sent};
+pub use events::{BatchId, Input, LookupId, Output, Progress, Sent, Sweeping};
 pub use key::{ADVERT_KEY_BYTES, AdvertKey, DiscoveryKey, Subject};
+pub use lifetimes::Lifetimes;
 pub use locate::{
     LOCATE_BYTES_MAX, LOCATE_IDS_MAX, LOCATED_BYTES_MAX, LOCATED_PLACES_MAX, Locate, Located,
     Place, Sought,

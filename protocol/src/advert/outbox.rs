@@ -179,7 +179,7 @@ impl Outbox {
         self.again.insert((due, self.last), parcel);
     }
 
-    /// A peer answered. Gives back who, and how many keys it has room for of this node.
+    /// A peer answered. Gives back who.
     pub(super) fn ack(
         &mut self,
         now: Instant,
@@ -187,7 +187,7 @@ impl Outbox {
         ack: &AdvertAck,
         config: &AdvertConfig,
         sent: &mut Sent,
-    ) -> Option<(PeerKey, u32)> {
+    ) -> Option<PeerKey> {
         let mut parcel = self.open.remove(&id)?.parcel;
         let peer = parcel.peer;
         let refused = parcel.keys.len().saturating_sub(ack.accepted as usize);
@@ -207,7 +207,7 @@ impl Outbox {
                 self.resting.praise(&peer);
             }
         }
-        Some((peer, ack.share))
+        Some(peer)
     }
 
     /// A batch did not arrive.

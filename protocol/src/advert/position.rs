@@ -58,6 +58,12 @@ impl Position {
         same as u32 * 8 + within
     }
 
+    /// Which part of the space lies before it, from 0 to 1.
+    pub fn fraction(&self) -> f64 {
+        let front = self.0.first_chunk().expect("it has 32 bytes");
+        u64::from_be_bytes(*front) as f64 / u64::MAX as f64
+    }
+
     /// The one behind it; nothing behind the last.
     pub fn next(&self) -> Option<Self> {
         let mut bytes = self.0;

@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use super::config::AdvertConfig;
-use super::events::Progress;
+use super::events::{Progress, Sweeping};
 use super::message::TTL_S_MAX;
 use super::position::{Position, Region};
 use crate::peer::PeerKey;
@@ -20,7 +20,7 @@ pub(super) struct Sweep {
     /// When this began, or the last one if none is under way: so long before that instant.
     began: (Instant, Duration),
     /// How long the last one took.
-    took: Duration,
+    took: Option<Duration>,
     interval: Duration,
     interval_min: Duration,
     interval_max: Duration,
@@ -53,7 +53,7 @@ impl Sweep {
         let mut sweep = Self {
             next,
             began: (now, began_ago),
-            took: Duration::ZERO,
+            took: None,
             interval: config.interval,
             interval_min: config.interval_min,
             interval_max: config.interval_max.max(config.interval_min),
@@ -91,7 +91,7 @@ impl Sweep {
         self.next = next;
         self.step = Step::Idle;
         if next.is_none() {
-            self.took = self.age(now);
+            self.took = Some(self.age(now));
         }
         Progress {
             next,
@@ -118,9 +118,22 @@ impl Sweep {
 
     /// For how many seconds records hold: until the sweep after the next.
     pub(super) fn ttl_s(&self) -> u32 {
-        let ttl = self.interval.max(self.took).saturating_mul(2);
+        let took = self.took.unwrap_or_default();
+        let ttl = self.interval.max(took).saturating_mul(2);
         let seconds = ttl.as_secs().clamp(1, u64::from(TTL_S_MAX));
         u32::try_from(seconds).expect("it was just bounded")
+    }
+
+    /// How far it is.
+    pub(super) fn sweeping(&self, now: Instant) -> Sweeping {
+        let between = self.next.is_none();
+        Sweeping {
+            done: self.next.map_or(1.0, |next| next.fraction()),
+            began_ago: self.age(now),
+            took: self.took,
+            next_in: between.then(|| self.wait().saturating_sub(self.age(now))),
+            interval: self.interval,
+        }
     }
 
     fn age(&self, now: Instant) -> Duration {

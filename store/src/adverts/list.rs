@@ -17,7 +17,9 @@ const ROWS_BETWEEN_ASKING: u64 = 65_536;
 pub struct AdvertList {
     partitions: Partitions,
     selection: Selection,
+    budget: u64,
     total: u64,
+    keys: u64,
     /// The part that was read last, in order of position.
     loaded: Option<(usize, Vec<(Position, AdvertKey)>)>,
 }
@@ -55,10 +57,25 @@ impl AdvertList {
         let this = Self {
             partitions,
             selection: Selection::new(total, budget),
+            budget,
             total,
+            keys: total.min(budget),
             loaded: None,
         };
         Ok(gone_through.then_some(this))
+    }
+
+    /// From now on about `keys_max` keys are loaded, the lowest, if there are more; but not
+    /// more than the budget.
+    pub fn limit(&mut self, keys_max: u64) {
+        self.keys = self.total.min(self.budget).min(keys_max);
+        self.selection = Selection::new(self.total, self.keys);
+        self.loaded = None;
+    }
+
+    /// How many keys are loaded, besides those that are always advertised: about so many.
+    pub fn keys(&self) -> u64 {
+        self.keys
     }
 
     /// The first `keys_max` keys from one position to another (both included) in their order,

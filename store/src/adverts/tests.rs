@@ -159,6 +159,23 @@ fn beyond_the_budget_the_lowest_keys_are_listed() {
 }
 
 /// The contents of lists in a snapshot, by path.
+#[test]
+fn a_list_that_is_limited_is_as_if_it_had_been_made_so() {
+    let world = World::new();
+    put_chunks(&world.store, 0..20_000, AudienceId::SELF);
+    let mut limited = list(&world.store, 10_000, &|_| true);
+    // A part of it has been read.
+    let half = Position::from_bytes([0x80; 32]);
+    limited.load(half, half, 1).unwrap();
+    for keys_max in [5_000, 8_000, 10_000, 15_000] {
+        limited.limit(keys_max);
+        let keys = keys_max.min(10_000);
+        assert_eq!((limited.keys(), limited.total()), (keys, 20_000));
+        let mut made_so = list(&world.store, keys, &|_| true);
+        assert_eq!(all(&mut limited), all(&mut made_so));
+    }
+}
+
 fn content(store: &Store, id: &SnapshotId, path: &str) -> Subject {
     let row = store.view().snapshot(id).unwrap().unwrap();
     let mut cursor = SnapshotCursor::new(&row.snapshot);

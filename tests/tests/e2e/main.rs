@@ -12,6 +12,7 @@ mod full_disk;
 mod history;
 mod internet;
 mod looking;
+mod nats;
 mod repair;
 mod resume;
 mod several;

@@ -57,6 +57,14 @@ impl Node {
         node
     }
 
+    /// Alice and Bob, who have met.
+    fn pair() -> (Self, Self) {
+        let (alice, bob) = (Self::founder("alice"), Self::new());
+        bob.join(&alice.invite(), "bob");
+        bob.meets(1);
+        (alice, bob)
+    }
+
     pub(crate) fn ok(&self, args: &[&str]) -> String {
         self.home.run(args).ok().stdout
     }
@@ -193,10 +201,7 @@ fn an_invitation_lets_one_in_and_no_second() {
 
 #[test]
 fn members_find_each_other_again_after_all_were_restarted() {
-    let alice = Node::founder("alice");
-    let bob = Node::new();
-    bob.join(&alice.invite(), "bob");
-    bob.meets(1);
+    let (alice, bob) = Node::pair();
     let id = alice.add("weights", 1_000_000);
     let stop = |node: Node| {
         let Node { home, port, daemon } = node;
@@ -210,10 +215,7 @@ fn members_find_each_other_again_after_all_were_restarted() {
 
 #[test]
 fn bytes_of_a_member_that_no_address_leads_to_come_by_a_stream_and_peers_says_why() {
-    let alice = Node::founder("alice");
-    let bob = Node::new();
-    bob.join(&alice.invite(), "bob");
-    bob.meets(1);
+    let (alice, bob) = Node::pair();
     let id = bob.add("weights", 3_000_000);
     let Node { home, port, daemon } = bob;
     daemon.signal_and_wait();
@@ -229,26 +231,68 @@ fn bytes_of_a_member_that_no_address_leads_to_come_by_a_stream_and_peers_says_wh
 
 #[test]
 fn a_chunk_is_found_by_its_id_where_a_member_may_read_it_and_nowhere_else() {
-    let a = Node::founder("anna");
-    let b = Node::new();
-    b.join(&a.invite(), "ben");
-    b.meets(1);
+    let (a, b) = Node::pair();
     let add = |name: &str, args: &[&str]| {
         let (file, text) = (a.home.outside().join(name), format!("{name}\n").repeat(500));
         std::fs::write(&file, &text).unwrap();
         a.ok(&[&["add", &*file.to_string_lossy()], args].concat());
-        (ChunkId::of(text.as_bytes()).to_string(), text)
+        (ChunkId::of(text.as_bytes()), text)
     };
     // The private one is here first: whatever is listed when the other is found has seen it.
     let (private, _) = add("private", &["--private"]);
     let (shared, text) = add("shared", &[]);
+    let shared = shared.to_string();
     while b.code(&["cat", &shared]) != 0 {}
     assert_eq!(b.ok(&["cat", &shared]), text);
     let part = b.ok(&["cat", &shared, "--offset", "7", "--length", "6"]);
     assert_eq!(part, "shared");
-    let nobodys = ChunkId::of(b"nobody has this").to_string();
-    let (of_private, of_nobodys) = (b.code(&["cat", &private]), b.code(&["cat", &nobodys]));
-    assert_eq!(of_private, of_nobodys, "a private chunk is like none");
-    assert_eq!(of_private, 5);
-    assert_eq!(a.code(&["cat", &private]), 0, "it is there");
+    let refused = |chunk: ChunkId| {
+        let said = b.home.run(&["cat", &chunk.to_string()]);
+        assert_eq!(said.code(), 5, "{said:?}");
+        said.stderr.replace(&chunk.short(), "it")
+    };
+    let nobodys = ChunkId::of(b"nobody has this");
+    assert_eq!(refused(private), refused(nobodys), "no difference is told");
+    assert_eq!(a.code(&["cat", &private.to_string()]), 0, "it is there");
+}
+
+#[test]
+fn status_says_how_far_advertising_is_and_how_much_the_others_have_room_for() {
+    let alice = Node::founder("alice");
+    alice.add("weights", 3_000_000);
+    let bob = Node::new();
+    bob.join(&alice.invite(), "bob");
+    let status = || -> serde_json::Value {
+        let said = alice.ok(&["--json", "status"]);
+        serde_json::from_str(&said).unwrap()
+    };
+    let is_through = |status: &serde_json::Value| status["advertising"]["sweeps"] == 1;
+    let said = std::iter::repeat_with(status).find(is_through).unwrap();
+    let (at, control) = (&said["advertising"], &said["control"]);
+    let keys = at["keys"].as_u64().unwrap();
+    assert!(keys > 10, "{at}");
+    // Bob keeps two million records, a quarter of them of one provider.
+    assert_eq!(at["keys_room"], 500_000, "{at}");
+    assert_eq!(at["keys_listed"], keys, "{at}");
+    assert_eq!(
+        (at["keys_refused"].as_u64(), at["done_permille"].as_u64()),
+        (Some(0), Some(1000))
+    );
+    assert!(at["keys_sent"].as_u64().unwrap() >= keys, "{at}");
+    assert!(at["next_in_s"].as_u64().unwrap() > 3000, "{at}");
+    // A key is 16 bytes.
+    assert!(
+        control["bytes_out"].as_u64().unwrap() > 16 * keys,
+        "{control}"
+    );
+    assert!(control["requests_out"].as_u64().unwrap() > 0, "{control}");
+    let text = alice.ok(&["status"]);
+    assert!(
+        text.contains("advertises") && text.contains("again in"),
+        "{text}"
+    );
+    let alone = Node::new();
+    let said = alone.ok(&["--json", "status"]);
+    let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert!(said["advertising"].is_null() && said["control"].is_null());
 }

@@ -56,6 +56,64 @@ pub struct Status {
     pub wire_in: u64,
     /// Socket bytes sent since the node started.
     pub wire_out: u64,
+    /// What goes over the control plane; nothing for a node that is in no team.
+    #[serde(default)]
+    pub control: Option<ControlStatus>,
+    /// How far advertising is; nothing for a node that is in no team.
+    #[serde(default)]
+    pub advertising: Option<AdvertStatus>,
+}
+
+/// What went over the control plane since the node started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ControlStatus {
+    /// Bytes received, without what TLS and headers take.
+    pub bytes_in: u64,
+    /// Bytes sent, without what TLS and headers take.
+    pub bytes_out: u64,
+    /// Requests of members.
+    pub requests_in: u64,
+    /// Requests to members.
+    pub requests_out: u64,
+    /// Questions of others' lookups in the DHT.
+    pub dht_requests_in: u64,
+    /// Questions of this node's lookups in the DHT.
+    pub dht_requests_out: u64,
+}
+
+/// How far advertising is, and what it has done since the node started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdvertStatus {
+    /// Keys of what is here, when the sweep began; nothing before the first. Snapshots and
+    /// files of 16 MiB and more come on top.
+    pub keys: Option<u64>,
+    /// About so many of them are advertised, the lowest: what `advert_keys_max` and the room in
+    /// the network allow.
+    pub keys_listed: Option<u64>,
+    /// For how many keys of this node the others have room, as far as they told.
+    pub keys_room: Option<u64>,
+    /// How much of the sweep is done, in thousandths; 1000 between two sweeps.
+    pub done_permille: u32,
+    /// How long ago it began, or the last one between two.
+    pub began_ago_s: u64,
+    /// How long the last one took.
+    pub took_ms: Option<u64>,
+    /// When the next begins, from now; nothing while one is under way.
+    pub next_in_s: Option<u64>,
+    /// From the beginning of one to that of the next: the half-life of members, within bounds.
+    pub interval_s: u64,
+    /// Sweeps that came to their end.
+    pub sweeps: u64,
+    /// Lookups in the DHT.
+    pub lookups: u64,
+    /// Batches sent.
+    pub batches: u64,
+    /// Keys in them: each counts once a copy.
+    pub keys_sent: u64,
+    /// Keys that others did not take.
+    pub keys_refused: u64,
+    /// Keys that could not be sent, left to the next sweep.
+    pub keys_given_up: u64,
 }
 
 /// Something this node shares.

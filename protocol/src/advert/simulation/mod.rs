@@ -26,6 +26,8 @@ enum Conduct {
     LosesAcks(u32),
     /// Has no room.
     Refuses,
+    /// Does not know yet which epoch is in force.
+    Lags,
     /// Wants to be left alone for so many seconds, once.
     IsBusy(u32),
     /// Is not there.
@@ -58,6 +60,10 @@ struct World {
     keys: BTreeMap<Position, AdvertKey>,
     progress: Option<(Instant, Progress)>,
     is_listed: bool,
+    /// Which keys are on the list.
+    listed: Selection,
+    /// How many records of this node each peer has room for.
+    share: u32,
     open: BTreeSet<usize>,
     lookups_fail: bool,
     loads_fail: bool,
@@ -106,6 +112,8 @@ impl World {
             keys: BTreeMap::new(),
             progress: None,
             is_listed: false,
+            listed: Selection::ALL,
+            share: 100_000,
             open: BTreeSet::new(),
             lookups_fail: false,
             loads_fail: false,
@@ -158,6 +166,10 @@ impl World {
         there as f64 / wanted as f64
     }
 
+    fn lowest(&self, keys_max: u64) -> Selection {
+        Selection::new(self.keys.len() as u64, keys_max)
+    }
+
     /// The fewest copies that any key (every `step`th) has.
     fn fewest_copies(&self, step: usize) -> usize {
         let copies = |key: &AdvertKey| {
@@ -181,7 +193,11 @@ impl World {
             Output::Lookup { lookup, target } => {
                 self.schedule(DELAY, Event::Located(lookup.0, target));
             }
-            Output::List => self.is_listed = true,
+            Output::List { keys_max } => {
+                self.is_listed = true;
+                self.listed = self.lowest(keys_max.unwrap_or(u64::MAX));
+            }
+            Output::Limit { keys_max } => self.listed = self.lowest(keys_max),
             Output::Load { from, to, keys_max } => {
                 assert!(self.is_listed, "loads from no list");
                 self.schedule(DELAY, Event::Loaded(from, to, keys_max));
@@ -221,7 +237,8 @@ impl World {
                 self.tell(Input::LoadFailed);
             }
             Event::Loaded(from, to, keys_max) => {
-                let mut range = self.keys.range(from..=to).map(|(_, key)| *key);
+                let range = self.keys.range(from..=to).map(|(_, key)| *key);
+                let mut range = range.filter(|key| self.listed.has(key));
                 let keys: Vec<_> = range.by_ref().take(keys_max).collect();
                 let is_all = range.next().is_none();
                 self.tell(Input::Loaded { keys, is_all });
@@ -238,9 +255,11 @@ impl World {
             accepted,
             refusal,
             ttl_s: 86_400,
-            share: 100_000,
+            share: self.share,
         };
+        let room = (self.share as usize).saturating_sub(model.kept.len());
         let ack = match model.conduct {
+            Conduct::Takes if room < keys.len() => answer(room as u32, Some(Refusal::Full)),
             Conduct::Takes => answer(count, None),
             Conduct::LosesAcks(0) => answer(count, None),
             Conduct::LosesAcks(left) => {
@@ -250,15 +269,18 @@ impl World {
                 return;
             }
             Conduct::Refuses => answer(0, Some(Refusal::Full)),
+            Conduct::Lags => AdvertAck {
+                share: 0,
+                ..answer(0, Some(Refusal::Epoch))
+            },
             Conduct::IsBusy(retry_s) => {
                 model.conduct = Conduct::Takes;
                 answer(0, Some(Refusal::Rate { retry_s }))
             }
             Conduct::Gone => return self.tell(Input::Failed { batch }),
         };
-        if ack.accepted > 0 {
-            model.kept.extend(keys);
-        }
+        let taken = keys.into_iter().take(ack.accepted as usize);
+        model.kept.extend(taken);
         self.tell(Input::Acked { batch, ack });
     }
 

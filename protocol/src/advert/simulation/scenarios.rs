@@ -271,6 +271,109 @@ fn peers_tell_how_many_keys_there_is_room_for() {
 }
 
 #[test]
+fn a_sweep_brings_the_keys_that_there_is_room_for_wherever_they_lie() {
+    let mut world = World::with(30, 100_000, fast());
+    world.share = 30_000;
+    world.sweep();
+    assert_eq!(world.advert.capacity(), Some(30_000 * 30 / 20));
+    let lowest = world.lowest(45_000);
+    let listed: Vec<_> = world
+        .keys
+        .iter()
+        .filter(|(_, key)| lowest.has(key))
+        .collect();
+    // Not all copies of all: before it knows how much room there is, it sends a sixth of
+    // everything. And some peers are among the closest to more keys than others.
+    for quarter in listed.chunks(listed.len() / 4 + 1) {
+        let copies = |(at, key): &(&Position, &AdvertKey)| {
+            let closest = world.closest(at, COPIES).into_iter();
+            closest
+                .filter(|i| world.peers[*i].kept.contains(key))
+                .count()
+        };
+        let share = quarter.iter().map(copies).sum::<usize>() as f64;
+        let share = share / (quarter.len() * COPIES) as f64;
+        assert!(share > 0.5, "{share}");
+    }
+    let sent = world.advert.sent().keys;
+    assert!(sent < 20 * 60_000, "{sent}");
+}
+
+#[test]
+fn what_a_sweep_found_bounds_the_next_from_its_first_key_on() {
+    let mut world = World::with(30, 100_000, fast());
+    world.share = 30_000;
+    world.sweep();
+    let before = world.advert.sent().keys;
+    world.peers.iter_mut().for_each(|peer| peer.kept.clear());
+    world.sweep();
+    let sent = world.advert.sent().keys - before;
+    assert!((19 * 45_000..=20 * 46_000).contains(&sent), "{sent}");
+}
+
+#[test]
+fn the_first_regions_of_a_large_network_stand_for_the_others() {
+    let mut world = World::with(300, 100_000, fast());
+    // All together have room for 300,000 keys, those of the first region for some 20,000.
+    world.share = 20_000;
+    world.sweep();
+    assert_eq!(world.advert.sent().keys, 20 * 100_000);
+    let found = world.advert.capacity().expect("peers told");
+    assert!((299_000..=300_000).contains(&found), "{found}");
+}
+
+#[test]
+fn who_comes_during_a_sweep_brings_room_for_more_of_it() {
+    let config = AdvertConfig {
+        bytes_per_s: 1 << 20,
+        ..AdvertConfig::default()
+    };
+    let mut world = World::with(30, 60_000, config);
+    world.share = 30_000;
+    let late = world.peers.split_off(2);
+    // Two alone have room for 30,000 keys each, and so for half.
+    world.run_until(|w| w.advert.capacity() == Some(30_000));
+    world.peers.extend(late);
+    world.tell(Input::Grown);
+    world.sweep();
+    // Those who are closest to nothing but what is through by then are met in the next.
+    let found = world.advert.capacity().expect("peers told");
+    assert!((35_000..=45_000).contains(&found), "{found}");
+    let lowest = world.lowest(35_000);
+    let last = world.keys.iter().rev().take(5_000);
+    let (mut all, mut there) = (0, 0);
+    for (_, key) in last.filter(|(_, key)| lowest.has(key)) {
+        all += 1;
+        there += usize::from(world.peers.iter().any(|peer| peer.kept.contains(key)));
+    }
+    assert_eq!(there, all);
+}
+
+#[test]
+fn peers_of_another_epoch_say_nothing_about_room() {
+    let mut world = World::with(30, 1000, fast());
+    world.peers[0].conduct = Conduct::Lags;
+    world.sweep();
+    assert_eq!(world.advert.capacity(), Some(100_000 * 29 / 20));
+}
+
+#[test]
+fn the_sweep_says_how_far_it_is_and_when_the_next_is_due() {
+    let mut world = World::new(300, 100_000);
+    let half = Position::from_bytes([0x80; 32]);
+    let is_half = |at: Option<Position>| at.is_some_and(|at| at > half);
+    world.run_until(|w| w.progress.is_some_and(|(_, p)| is_half(p.next)));
+    let sweeping = world.advert.sweeping(world.now);
+    assert!((0.5..0.9).contains(&sweeping.done), "{sweeping:?}");
+    assert_eq!((sweeping.took, sweeping.next_in), (None, None));
+    world.sweep();
+    let sweeping = world.advert.sweeping(world.now);
+    assert_eq!(sweeping.done, 1.0);
+    let (took, next_in) = (sweeping.took.unwrap(), sweeping.next_in.unwrap());
+    assert_eq!(took + next_in, sweeping.interval);
+}
+
+#[test]
 fn keys_that_cannot_be_loaded_are_listed_and_asked_for_again_later() {
     // What was known of the network is old by then, and has to be asked for again too.
     let config = AdvertConfig {

@@ -2,5 +2,6 @@
 
 mod atlas;
 mod keys;
+mod lifetimes;
 mod messages;
 mod search;
