@@ -1,8 +1,12 @@
 //! A get, while others do harm to the node that serves it (a lab of network namespaces).
 //!
-//! Rates are compared with gets of the same node without an attack, before and after. All
-//! share the processors of one machine, attackers too: the honest link is so slow that it
-//! leaves most of them free, and what the attacked node itself takes of them is told.
+//! Owns: the scene, and the table of what each attack did to the rate of an honest get, and to
+//! the memory and the processors of the node. Refuses: doing the harm, which is
+//! [`attack`](crate::attack)'s.
+//!
+//! A get without an attack stands before and behind each, and rates are compared with the mean
+//! of the two. All share the processors of one machine, attackers too: the honest link is so
+//! slow that it leaves most of them free, and what the attacked node itself takes is told.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader};
@@ -17,9 +21,10 @@ use shoal_tests::lab::{Host, Lab};
 use shoal_tests::shoal::binary;
 
 use crate::attack::Attack;
-use crate::contender::{Server, peak_bytes};
+use crate::contender::Server;
 use crate::getter::{assert_same, get_command};
 use crate::transfer::ticket_of;
+use crate::usage::Usage;
 
 /// The links of who serves and of who gets, in Mbit/s.
 const HONEST_MBIT: u32 = 200;
@@ -31,11 +36,54 @@ const RATE_MIN: f64 = 0.85;
 const MEMORY_MAX: u64 = 200 << 20;
 /// The most processors that it may have taken in the mean.
 const PROCESSORS_MAX: f64 = 1.0;
-/// Where `up` listens, and its control plane.
-const PORTS: [u16; 2] = [4747, 4748];
+/// Where `up` listens.
+const DATA_PORT: u16 = 4747;
+/// Where its control plane does.
+const CONTROL_PORT: u16 = 4748;
 
-/// Ticks of the kernel's accounting in a second.
-const TICKS: f64 = 100.0;
+/// What is measured.
+const ATTACKS: [(&str, Attack, u16); 8] = [
+    (
+        "1,000 silent connections to the data plane",
+        Attack::Crowd,
+        DATA_PORT,
+    ),
+    (
+        "1,000 silent connections to the control plane",
+        Attack::Crowd,
+        CONTROL_PORT,
+    ),
+    (
+        "1,000 connections that prove a key, and have no right",
+        Attack::Keys,
+        DATA_PORT,
+    ),
+    (
+        "1,000 connections with a right that ask for all and take nothing",
+        Attack::Takers,
+        DATA_PORT,
+    ),
+    (
+        "provider records without end from a member",
+        Attack::Records,
+        CONTROL_PORT,
+    ),
+    (
+        "questions who has what, without end, from a member",
+        Attack::Finds,
+        CONTROL_PORT,
+    ),
+    (
+        "questions where chunks stand, without end, from a member",
+        Attack::Locates,
+        CONTROL_PORT,
+    ),
+    (
+        "a source, named first, that says that it has all and sends nothing",
+        Attack::Silence,
+        0,
+    ),
+];
 
 /// Who is there.
 struct Scene {
@@ -68,55 +116,23 @@ pub fn run(dir: &Path, bytes: u64) -> io::Result<()> {
         bytes >> 20
     );
     println!(
-        "| attack | rate | of the rate without | memory of the node, peak | processors that it took |"
+        "| attack | rate, Mbit/s | of the rate without | memory of the node, peak | processors that it took |"
     );
     println!("|---|---|---|---|---|");
-    let before = scene.get()?;
-    let mut all = vec![("none".to_owned(), before)];
-    for (what, attack, port) in [
-        (
-            "1,000 silent connections to the data plane",
-            Attack::Crowd,
-            0,
-        ),
-        ("the same to the control plane", Attack::Crowd, 1),
-        (
-            "1,000 keys at the data plane, without a right",
-            Attack::Keys,
-            0,
-        ),
-        (
-            "provider records without end from a member",
-            Attack::Records,
-            1,
-        ),
-        (
-            "a source that says that it has all, and sends nothing",
-            Attack::Silence,
-            0,
-        ),
-    ] {
-        all.push((what.to_owned(), scene.get_under(attack, PORTS[port])?));
-    }
-    all.push(("none, afterwards".to_owned(), scene.get()?));
-    let is_none = |what: &str| what.starts_with("none");
-    let without = all.iter().filter(|(what, _)| is_none(what));
-    let without: f64 = without.map(|(_, outcome)| outcome.bytes_per_s / 2.0).sum();
+    let mut before = scene.get()?;
+    print("none", &before, None);
     let mut broken = Vec::new();
-    for (what, outcome) in &all {
-        let part = outcome.bytes_per_s / without;
-        println!(
-            "| {what} | {:.1} Mbit/s | {:.0} % | {} MiB | {:.2} |",
-            outcome.bytes_per_s * 8e-6,
-            100.0 * part,
-            outcome.peak_bytes >> 20,
-            outcome.processors
-        );
-        if part < RATE_MIN || outcome.peak_bytes > MEMORY_MAX || outcome.processors > PROCESSORS_MAX
-        {
-            broken.push(what.as_str());
+    for (what, attack, port) in ATTACKS {
+        let under = scene.get_under(attack, port)?;
+        let after = scene.get()?;
+        let part = 2.0 * under.bytes_per_s / (before.bytes_per_s + after.bytes_per_s);
+        print(what, &under, Some(part));
+        if part < RATE_MIN || under.peak_bytes > MEMORY_MAX || under.processors > PROCESSORS_MAX {
+            broken.push(what);
         }
+        before = after;
     }
+    print("none, at the end", &before, None);
     match broken.is_empty() {
         true => Ok(()),
         false => Err(io::Error::other(format!(
@@ -124,6 +140,16 @@ pub fn run(dir: &Path, bytes: u64) -> io::Result<()> {
             broken.join("; ")
         ))),
     }
+}
+
+fn print(what: &str, outcome: &Outcome, part: Option<f64>) {
+    let part = part.map_or_else(String::new, |part| format!("{:.0} %", 100.0 * part));
+    println!(
+        "| {what} | {:.1} | {part} | {} MiB | {:.2} |",
+        outcome.bytes_per_s * 8e-6,
+        outcome.peak_bytes >> 20,
+        outcome.processors
+    );
 }
 
 impl Scene {
@@ -196,18 +222,18 @@ impl Scene {
         fs::write(format!("/proc/{id}/clear_refs"), "5")?;
         let home = self.dir.join(format!("home{}", self.gets));
         let copy = self.dir.join("copy");
-        let (began, before) = (Instant::now(), processor_s(id)?);
-        let mut get = get_command(&self.getter, &home, &self.ticket, &copy);
-        said(&mut get)?;
+        let (began, before) = (Instant::now(), Usage::of(id)?);
+        said(&mut get_command(&self.getter, &home, &self.ticket, &copy))?;
         let wall = began.elapsed().as_secs_f64();
-        let spent = processor_s(id)? - before;
+        let after = Usage::of(id)?;
         let bytes = copy.metadata()?.len();
         assert_same(&self.file, &copy)?;
+        fs::remove_file(&copy)?;
         fs::remove_dir_all(home)?;
         Ok(Outcome {
             bytes_per_s: bytes as f64 / wall,
-            peak_bytes: peak_bytes(id).ok_or_else(|| io::Error::other("the node has ended"))?,
-            processors: spent / wall,
+            peak_bytes: after.peak_bytes,
+            processors: (after.cpu_s - before.cpu_s) / wall,
         })
     }
 }
@@ -236,7 +262,7 @@ fn said(command: &mut Command) -> io::Result<String> {
 
 /// Starts a node; it answers when this returns.
 fn up(host: &Host, home: &Path) -> io::Result<Server> {
-    let listen = format!("listen={}:{}", host.ip, PORTS[0]);
+    let listen = format!("listen={}:{DATA_PORT}", host.ip);
     let mut child = shoal(host, home, &["up", "-c", &listen, "-c", "mdns=false"])
         .env_remove("SHOAL_PROGRESS")
         .stdin(Stdio::null())
@@ -251,14 +277,4 @@ fn up(host: &Host, home: &Path) -> io::Result<Server> {
     // All that it says is read, since a pipe that is full would stop it.
     thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
     Ok(node)
-}
-
-/// Seconds of processor that a process has had.
-fn processor_s(id: u32) -> io::Result<f64> {
-    let stat = fs::read_to_string(format!("/proc/{id}/stat"))?;
-    let (_, after) = stat.rsplit_once(')').unwrap_or_default();
-    // utime and stime are the 14th and 15th fields of proc(5); two stand before the bracket.
-    let fields = after.split_whitespace().skip(11).take(2);
-    let ticks: f64 = fields.filter_map(|field| field.parse::<f64>().ok()).sum();
-    Ok(ticks / TICKS)
 }

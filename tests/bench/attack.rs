@@ -3,30 +3,51 @@
 //! Owns: the attacks, each as hard as one process can without waiting for anybody: whoever is
 //! hung up on comes back at once. Says `ready` when it is at work. Refuses: measuring.
 
+use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use shoal_control::Protocol;
+use shoal_node::data::link::Link;
 use shoal_node::data::tls::TlsIdentity;
 use shoal_node::data::tls_stream::TlsStream;
 use shoal_node::identity::Identity;
+use shoal_protocol::access::presentation::Binding;
 use shoal_protocol::access::team::Invitation;
-use shoal_protocol::advert::{BATCH_KEYS_MAX, TTL_S_MAX};
+use shoal_protocol::access::{Nonce, Presentation, Scope, Ticket};
+use shoal_protocol::advert::{
+    AdvertKey, BATCH_KEYS_MAX, FIND_KEYS_MAX, Find, LOCATE_IDS_MAX, Locate, Sought, TTL_S_MAX,
+};
+use shoal_protocol::bounded::List;
+use shoal_protocol::have::RangeSet;
+use shoal_protocol::id::ChunkId;
 use shoal_protocol::peer::PeerKey;
+use shoal_protocol::wire::{
+    Codecs, Features, Hello, Message, Ping, Present, RequestId, RunRequest,
+};
 use shoal_tests::liar::{Conduct, Liar};
 use shoal_tests::rogue::{Rogue, keys};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
+use tokio::time::sleep;
 
 /// Connections of a crowd.
 pub const CROWD: usize = 1000;
-/// Batches that a flood has on the way at a time: as many as a node takes of one peer.
-const BATCHES: usize = 8;
+/// Requests that a member has on the way at a time: as many as a node takes of one peer.
+const REQUESTS: usize = 8;
 /// Whoever cannot connect tries again after this.
 const PAUSE: Duration = Duration::from_millis(200);
+/// What one asks for who takes nothing, in runs of so many bytes.
+const RUNS: u64 = 4;
+const RUN_BYTES: u64 = 16 << 20;
+
+/// Why somebody was hung up on.
+type Ended = Box<dyn Error + Send + Sync>;
 
 /// What is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -35,8 +56,14 @@ pub enum Attack {
     Crowd,
     /// A thousand that prove a key each by TLS, and say nothing more.
     Keys,
+    /// A thousand that show a ticket, ask for as much as one may, and take none of it.
+    Takers,
     /// A member's provider records, without end.
     Records,
+    /// A member's questions who has what, without end.
+    Finds,
+    /// A member's questions where chunks stand, without end.
+    Locates,
     /// A source that says that it has everything, and sends nothing.
     Silence,
 }
@@ -49,7 +76,7 @@ pub struct Orders {
     /// Whose keys are meant.
     #[arg(long, hide = true)]
     pub invitation: Option<String>,
-    /// What is pretended to be served.
+    /// What is pretended to be served, or wanted.
     #[arg(long, hide = true)]
     pub pretend: Option<String>,
     /// Who it is that does it.
@@ -59,78 +86,156 @@ pub struct Orders {
 
 /// Does it, to the node at `at`, until it is ended.
 pub fn run(at: SocketAddr, orders: &Orders) -> io::Result<()> {
+    let missing = |what: &str| io::Error::other(format!("--{what} is missing"));
     let of = orders.of.as_deref().ok_or_else(|| missing("of"))?;
+    let ticket = orders.pretend.as_deref();
+    let ticket = ticket.ok_or_else(|| missing("pretend"))?;
+    let invitation = orders.invitation.as_deref();
+    let invitation = invitation.ok_or_else(|| missing("invitation"))?;
     if orders.attack == Attack::Silence {
-        let ticket = orders
-            .pretend
-            .as_deref()
-            .ok_or_else(|| missing("pretend"))?;
         let liar = Liar::start(of, ticket, Conduct::Silent, at);
         println!("{}", liar.ticket());
         loop {
             std::thread::park();
         }
     }
-    let invitation = orders.invitation.as_deref();
-    let invitation = invitation.ok_or_else(|| missing("invitation"))?;
     let invitation = Invitation::from_text(invitation).map_err(io::Error::other)?;
+    let ticket = Arc::new(Ticket::from_text(ticket).map_err(io::Error::other)?);
     let identity = Identity::load_or_create(of).map_err(io::Error::other)?;
+    let victim = invitation.minter;
     Runtime::new()?.block_on(async {
         match orders.attack {
-            Attack::Records => flood(at, &invitation, &identity).await?,
-            attack => crowd(at, invitation.minter, attack == Attack::Keys).await,
+            Attack::Crowd => crowd(move || say_nothing(at)),
+            Attack::Keys => crowd(move || prove(at, victim)),
+            Attack::Takers => crowd(move || take_nothing(at, victim, Arc::clone(&ticket))),
+            attack => flood(at, &invitation, &identity, attack).await?,
         }
+        println!("ready");
         std::future::pending().await
     })
 }
 
-fn missing(what: &str) -> io::Error {
-    io::Error::other(format!("--{what} is missing"))
-}
-
 /// Begins a thousand connections, and goes on for ever with each.
-async fn crowd(at: SocketAddr, peer: PeerKey, proves: bool) {
+fn crowd<A, F>(attack: A)
+where
+    A: Fn() -> F + Clone + Send + 'static,
+    F: Future<Output = Result<(), Ended>> + Send,
+{
     for _ in 0..CROWD {
+        let attack = attack.clone();
         tokio::spawn(async move {
             loop {
                 // Hung up on, as it should be.
-                if stay(at, peer, proves).await.is_err() {
-                    tokio::time::sleep(PAUSE).await;
+                if attack().await.is_err() {
+                    sleep(PAUSE).await;
                 }
             }
         });
     }
-    println!("ready");
 }
 
 /// Connects, and stays as long as it may.
-async fn stay(at: SocketAddr, peer: PeerKey, proves: bool) -> io::Result<()> {
+async fn say_nothing(at: SocketAddr) -> Result<(), Ended> {
     let mut stream = TcpStream::connect(at).await?;
-    if proves {
-        let tls = TlsIdentity::new(&Identity::generate()).map_err(io::Error::other)?;
-        let config = tls.client(peer).map_err(io::Error::other)?;
-        let mut stream = TlsStream::connect(stream, config).await?;
-        return stream.read_to_end(&mut Vec::new()).await.map(drop);
-    }
-    stream.read_to_end(&mut Vec::new()).await.map(drop)
+    stream.read_to_end(&mut Vec::new()).await?;
+    Ok(())
 }
 
-/// Sends batches of keys that nobody ever had.
-async fn flood(at: SocketAddr, invitation: &Invitation, identity: &Identity) -> io::Result<()> {
+/// The same, with a new key.
+async fn prove(at: SocketAddr, victim: PeerKey) -> Result<(), Ended> {
+    let tls = TlsIdentity::new(&Identity::generate())?;
+    let stream = TcpStream::connect(at).await?;
+    let mut stream = TlsStream::connect(stream, tls.client(victim)?).await?;
+    stream.read_to_end(&mut Vec::new()).await?;
+    Ok(())
+}
+
+/// Shows a ticket, with a new key, asks, and reads nothing of the answers.
+async fn take_nothing(at: SocketAddr, victim: PeerKey, ticket: Arc<Ticket>) -> Result<(), Ended> {
+    let identity = Identity::generate();
+    let tls = TlsIdentity::new(&identity)?;
+    let stream = TcpStream::connect(at).await?;
+    let stream = TlsStream::connect(stream, tls.client(victim)?).await?;
+    let mut link = Link::new(stream.peer(), stream);
+    let hello = Hello::new(Features::NONE, Nonce([1; 32]), "taker", List::empty());
+    link.writer.send(hello, &[]).await?;
+    link.writer.flush().await?;
+    let (Message::Hello(hello), _) = link.reader.message(|_| true).await? else {
+        return Err("no hello".into());
+    };
+    let binding = Binding {
+        client: identity.peer_key(),
+        server: victim,
+        nonce: hello.nonce,
+    };
+    let holder = ticket.secret().ok_or("a ticket for somebody")?.keypair();
+    let presentation = Presentation::new(ticket.grant().clone(), &holder, &binding);
+    link.writer.send(Present { presentation }, &[]).await?;
+    let Scope::Snapshot(snapshot) = ticket.grant().grant.scope;
+    for run in 0..RUNS {
+        let asked = RunRequest {
+            request: RequestId(run + 1),
+            snapshot,
+            ranges: RangeSet::of(run * RUN_BYTES..(run + 1) * RUN_BYTES),
+            codecs: Codecs::RAW,
+            priority: 0,
+            bases: List::empty(),
+        };
+        link.writer.send(asked, &[]).await?;
+    }
+    loop {
+        link.writer.send(Ping { token: 1 }, &[]).await?;
+        link.writer.flush().await?;
+        sleep(PAUSE).await;
+    }
+}
+
+/// Sends requests that fit nothing, as many as are let.
+async fn flood(
+    at: SocketAddr,
+    invitation: &Invitation,
+    identity: &Identity,
+    attack: Attack,
+) -> io::Result<()> {
     let rogue = Rogue::start(at, invitation, identity);
     let rogue = rogue.map_err(|error| io::Error::other(error.to_string()))?;
     let epoch = rogue.epoch().await;
-    for _ in 0..BATCHES {
+    for _ in 0..REQUESTS {
         let rogue = rogue.clone();
         tokio::spawn(async move {
             loop {
-                let batch = keys(epoch, TTL_S_MAX, BATCH_KEYS_MAX);
-                if rogue.send(&batch).await.is_none() {
-                    tokio::time::sleep(PAUSE).await;
+                let (protocol, bytes) = request(attack, epoch);
+                if rogue.send_bytes(protocol, bytes).await.is_none() {
+                    sleep(PAUSE).await;
                 }
             }
         });
     }
-    println!("ready");
     Ok(())
+}
+
+/// One of them.
+fn request(attack: Attack, epoch: u64) -> (Protocol, Vec<u8>) {
+    match attack {
+        Attack::Finds => {
+            let key = |_| AdvertKey::from_bytes(rand::random());
+            let keys = List::new((0..FIND_KEYS_MAX).map(key).collect());
+            let find = Find {
+                keys: keys.expect("as many as fit"),
+            };
+            (Protocol::Find, find.to_bytes())
+        }
+        Attack::Locates => {
+            let id = |_| Sought::Chunk(ChunkId::from_bytes(rand::random()));
+            let sought = List::new((0..LOCATE_IDS_MAX).map(id).collect());
+            let locate = Locate {
+                sought: sought.expect("as many as fit"),
+            };
+            (Protocol::Locate, locate.to_bytes())
+        }
+        _ => {
+            let batch = keys(epoch, TTL_S_MAX, BATCH_KEYS_MAX);
+            (Protocol::Advert, batch.to_bytes())
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! A member of a team whose node is none: it says over the control plane what it likes.
 //!
-//! Owns: a connection to one node with a member's key, and sending batches of keys over it.
+//! Owns: a connection to one node with a member's key, and sending requests over it.
 //! Refuses: to answer anything, and to doubt anybody.
 
 use std::error::Error;
@@ -91,12 +91,13 @@ impl Rogue {
 
     /// Sends a batch; gives what is said to it, if anything is.
     pub async fn send(&self, batch: &AdvertBatch) -> Option<AdvertAck> {
-        AdvertAck::from_bytes(&self.send_bytes(batch.to_bytes()).await?).ok()
+        let answer = self.send_bytes(Protocol::Advert, batch.to_bytes());
+        AdvertAck::from_bytes(&answer.await?).ok()
     }
 
-    /// Sends any bytes in the place of a batch.
-    pub async fn send_bytes(&self, bytes: Vec<u8>) -> Option<Bytes> {
-        let answer = (self.handle).request(self.peer, Protocol::Advert, bytes.into());
+    /// Sends any bytes as a request.
+    pub async fn send_bytes(&self, protocol: Protocol, bytes: Vec<u8>) -> Option<Bytes> {
+        let answer = self.handle.request(self.peer, protocol, bytes.into());
         answer.await.ok()
     }
 }

@@ -38,6 +38,7 @@ pub mod quic;
 pub mod quic_stream;
 mod remote;
 mod rights;
+mod room;
 mod serve;
 mod session;
 mod strangers;

@@ -1,11 +1,10 @@
 //! Fetching pages of manifests and content lists.
 //!
-//! Owns: spreading them over the sources, asking another for what one does not have or does not
+//! Owns: the choice of the source, asking another for what one does not have or does not
 //! send, and putting them into the store in one commit. Refuses: knowing which pages are needed.
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use shoal_protocol::id::PageId;
 use shoal_protocol::peer::PeerKey;
@@ -14,15 +13,13 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use super::FetchError;
-use super::hub::Hub;
+use super::hub::{Hub, SILENCE};
 use super::session::Session;
 
 /// Pages that are asked for at once: about a frame's worth.
 const BATCH: usize = 64;
 /// Requests that are open at once.
 const BATCHES_MAX: usize = 32;
-/// A source that sends no page for so long is passed over while there is another.
-const SILENCE: Duration = Duration::from_secs(2);
 /// Pages that are kept in memory before they are committed.
 const COMMIT_PAGES: usize = 256;
 
@@ -38,21 +35,16 @@ enum Ended {
 pub(crate) async fn fetch(hub: &Arc<Hub>, pages: Vec<PageId>) -> Result<(), FetchError> {
     let mut wanted: HashSet<PageId> = pages.into_iter().collect();
     let mut asked_in_vain: HashSet<PeerKey> = HashSet::new();
-    let mut silent: HashSet<PeerKey> = HashSet::new();
     let mut changes = hub.changes();
     while !wanted.is_empty() {
         changes.mark_unchanged();
         let sessions = hub.sessions();
         asked_in_vain.retain(|peer| sessions.contains_key(peer));
-        silent.retain(|peer| sessions.contains_key(peer));
         // Who offers most has most pages.
         let useful = sessions
             .values()
             .filter(|session| !asked_in_vain.contains(&session.peer))
-            .max_by_key(|session| {
-                let speaks = !silent.contains(&session.peer);
-                (speaks, session.offered().total_bytes())
-            });
+            .max_by_key(|session| (!session.is_passed_over(), session.offered().total_bytes()));
         let Some(session) = useful else {
             if let Some(why) = hub.hopeless() {
                 return Err(why);
@@ -70,15 +62,14 @@ pub(crate) async fn fetch(hub: &Arc<Hub>, pages: Vec<PageId>) -> Result<(), Fetc
             continue;
         };
         let before = wanted.len();
-        let has_other = || {
-            let passed = |peer: &_| asked_in_vain.contains(peer) || silent.contains(peer);
-            let mut others = hub.sessions().into_keys();
-            others.any(|peer| peer != session.peer && !passed(&peer))
+        let is_better = |other: &Arc<Session>| {
+            other.peer != session.peer
+                && !other.is_passed_over()
+                && !asked_in_vain.contains(&other.peer)
         };
+        let has_other = || hub.sessions().values().any(&is_better);
         match ask(hub, session, &mut wanted, has_other).await? {
-            Ended::Silent => {
-                silent.insert(session.peer);
-            }
+            Ended::Silent => session.pass_over(),
             Ended::Through if wanted.len() == before && !session.closing.is_cancelled() => {
                 asked_in_vain.insert(session.peer);
             }

@@ -5,8 +5,8 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
@@ -136,6 +136,8 @@ pub(crate) struct Session {
     pub(super) also: Mutex<HashMap<GrantId, Option<SnapshotId>>>,
     /// Why the source is not worth another attempt.
     pub(super) dropped: Mutex<Option<String>>,
+    /// Whether it sent nothing when it was asked for something.
+    passed_over: AtomicBool,
 }
 
 /// A request that is open.
@@ -239,6 +241,7 @@ impl Session {
             nonce: hello.nonce,
             also: Mutex::default(),
             dropped: Mutex::default(),
+            passed_over: AtomicBool::new(false),
         });
         if !admitted.offers_all {
             session.ask_offer();
@@ -271,13 +274,24 @@ impl Session {
         self.offer().ranges().contains_range(range.clone())
     }
 
-    pub(super) fn offer(&self) -> std::sync::MutexGuard<'_, Offer> {
+    pub(super) fn offer(&self) -> MutexGuard<'_, Offer> {
         self.offer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes that the source does not have positions that it offered.
     pub(crate) fn lacks(&self, range: Range<u64>) {
         self.offer().lacks(range);
+    }
+
+    /// Notes that the source sent nothing of what it was asked for: from now on it is asked
+    /// where nobody else is left.
+    pub(crate) fn pass_over(&self) {
+        self.passed_over.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is the last to be asked.
+    pub(crate) fn is_passed_over(&self) -> bool {
+        self.passed_over.load(Ordering::Relaxed)
     }
 
     /// Presents a further grant, for an earlier version that may serve as base. The answer is

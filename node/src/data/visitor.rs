@@ -38,6 +38,7 @@ use super::open_requests::OpenRequests;
 use super::outbox::{Outbox, Payload};
 use super::rights::Rights;
 use super::serve::Server;
+use super::strangers::Origin;
 use super::traffic::Traffic;
 use super::{Admission, Allowed, Endpoint};
 use crate::team::{Entry, Guest};
@@ -127,6 +128,17 @@ impl Visitor {
 
     pub(crate) fn peer(&self) -> PeerKey {
         self.peer
+    }
+
+    /// Whom its place is counted under.
+    pub(crate) fn origin(&self) -> Origin {
+        let address = self.from.address;
+        address.map_or(Origin::Member(self.peer), Origin::of)
+    }
+
+    /// Whether the connection is ending.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.closing.is_cancelled()
     }
 
     pub(crate) fn agent(&self) -> &str {

@@ -13,6 +13,7 @@ use shoal_node::data::{
 use shoal_node::identity::Identity;
 use shoal_protocol::access::{Address, Grant, HolderSecret, Rights, Scope, SignedGrant, Ticket};
 use shoal_protocol::id::{GrantId, SnapshotId};
+use shoal_protocol::paged_list::MemoryPages;
 use shoal_protocol::peer::PeerKey;
 use shoal_protocol::snapshot::Snapshot;
 use shoal_store::disk::real::RealDisk;
@@ -130,6 +131,17 @@ impl Node {
 
     pub(crate) fn row(&self, snapshot: &SnapshotId) -> Option<SnapshotRow> {
         self.store.view().snapshot(snapshot).unwrap()
+    }
+
+    /// All pages of all that it has.
+    pub(crate) fn pages(&self) -> MemoryPages {
+        let mut pages = MemoryPages::new();
+        for row in self.store.view().pages().unwrap() {
+            let (id, ..) = row.unwrap();
+            let bytes = self.store.page(&id).unwrap().unwrap();
+            pages.put(id, bytes.to_vec());
+        }
+        pages
     }
 
     /// How long the first chunk of a snapshot is.

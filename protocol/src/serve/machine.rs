@@ -59,12 +59,14 @@ impl Serve {
         match input {
             Input::Request {
                 peer,
+                place,
                 request,
                 snapshot,
                 ranges,
                 priority,
             } => self.queue(
                 peer,
+                place,
                 Request {
                     id: request,
                     snapshot,
@@ -106,8 +108,10 @@ impl Serve {
         self.waiting
     }
 
-    fn queue(&mut self, peer: PeerKey, request: Request) {
-        let full = self.waiting >= self.config.queued_max;
+    fn queue(&mut self, peer: PeerKey, place: u64, request: Request) {
+        let of_place = self.peers.values().filter(|queue| queue.place == place);
+        let full = self.waiting >= self.config.queued_max
+            || of_place.map(Queue::waiting).sum::<usize>() >= self.config.queued_per_place_max;
         let theirs = self.peers.get(&peer);
         if theirs.is_some_and(|queue| queue.contains(request.id)) {
             return;
@@ -123,7 +127,10 @@ impl Serve {
             });
             return;
         }
-        self.peers.entry(peer).or_default().push(request);
+        let new = || Queue::new(place);
+        let queue = self.peers.entry(peer).or_insert_with(new);
+        queue.place = place;
+        queue.push(request);
         self.waiting += 1;
     }
 
@@ -199,9 +206,15 @@ impl Serve {
                 || now.saturating_duration_since(request.asked) >= self.config.patience
                 || self.copies.is_fresh(&request.snapshot, &request.ranges)
         };
+        let mut by_place: BTreeMap<u64, usize> = BTreeMap::new();
+        for queue in self.peers.values() {
+            *by_place.entry(queue.place).or_default() += queue.active();
+        }
         let mut patient = None;
         for (peer, queue) in self.in_turn() {
-            if queue.active() >= self.config.active_per_peer_max {
+            if queue.active() >= self.config.active_per_peer_max
+                || by_place[&queue.place] >= self.config.active_per_place_max
+            {
                 continue;
             }
             match queue.next(eager) {

@@ -1,12 +1,13 @@
 //! Clients that want more than they may have.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use shoal_node::data::link::Link;
 use shoal_node::data::quic::{QuicOptions, QuicSocket};
 use shoal_node::data::tls::TlsIdentity;
 use shoal_node::data::tls_stream::TlsStream;
-use shoal_node::data::{ListenerConfig, Traffic, Ways};
+use shoal_node::data::{ListenerConfig, SwarmOptions, Traffic, Ways};
 use shoal_node::identity::Identity;
 use shoal_protocol::access::presentation::Binding;
 use shoal_protocol::access::{Nonce, Presentation, Ticket};
@@ -16,13 +17,13 @@ use shoal_protocol::id::SnapshotId;
 use shoal_protocol::peer::PeerKey;
 use shoal_protocol::snapshot::Snapshot;
 use shoal_protocol::wire::{
-    Base, Codec, Codecs, Features, Hello, Message, Outcome, PageRequest, Pages, Present,
+    Base, ByeReason, Codec, Codecs, Features, Hello, Message, Outcome, PageRequest, Pages, Present,
     RefusedReason, RequestId, RunEnd, RunRequest,
 };
 use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
-use crate::harness::{Node, noise, over_tcp_and_quic, soon};
+use crate::harness::{Node, TCP, noise, over_tcp_and_quic, soon};
 
 /// A client that says what it likes.
 struct Client {
@@ -38,7 +39,7 @@ impl Client {
 
     async fn connect_as(ways: Ways, identity: Identity, server: PeerKey, at: SocketAddr) -> Self {
         let tls = TlsIdentity::new(&identity).unwrap();
-        let mut link = if ways.quic {
+        let link = if ways.quic {
             let socket = QuicSocket::dialling(&tls, QuicOptions::default()).unwrap();
             let stream = socket.connect(server, at, Traffic::new()).await.unwrap();
             Link::new(stream.peer(), stream)
@@ -48,6 +49,22 @@ impl Client {
             let stream = stream.await.unwrap();
             Link::new(stream.peer(), stream)
         };
+        Self::over(link, identity).await
+    }
+
+    /// Connects by TCP from an address of its own.
+    async fn connect_from(ip: Ipv4Addr, server: PeerKey, at: SocketAddr) -> Self {
+        let identity = Identity::generate();
+        let tls = TlsIdentity::new(&identity).unwrap();
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((ip, 0).into()).unwrap();
+        let stream = socket.connect(at).await.unwrap();
+        let stream = TlsStream::connect(stream, tls.client(server).unwrap());
+        let stream = stream.await.unwrap();
+        Self::over(Link::new(stream.peer(), stream), identity).await
+    }
+
+    async fn over(mut link: Link, identity: Identity) -> Self {
         let hello = Hello::new(Features::NONE, Nonce([1; 32]), "x", List::empty());
         link.writer.send(hello, &[]).await.unwrap();
         link.writer.flush().await.unwrap();
@@ -311,6 +328,91 @@ async fn a_thousand_idle_strangers_do_not_keep_an_honest_one_out() {
         let ended = soon(stream.read(&mut [0; 1])).await;
         assert!(matches!(ended, Ok(0) | Err(_)));
     }
+}
+
+/// A ticket may be used by many, so whoever has it may come many times.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_again_and_again_with_a_right_keeps_nobody_else_out_who_has_one() {
+    let alice = Node::with_ways(TCP);
+    let path = alice.path("data.bin");
+    let bytes = noise(15, 3_000_000);
+    std::fs::write(&path, &bytes).unwrap();
+    let snapshot = alice.add(&path);
+    let listener = alice.listen_as(ListenerConfig {
+        peers_max: 8,
+        ..ListenerConfig::default()
+    });
+    let listener = listener.await;
+    let (server, at) = (alice.identity.peer_key(), listener.addresses()[0]);
+    let (ticket, _) = alice.ticket(snapshot, at);
+    let elsewhere = Ipv4Addr::new(127, 0, 0, 2);
+    let mut crowd = Vec::new();
+    for _ in 0..8 {
+        let mut client = Client::connect_from(elsewhere, server, at).await;
+        client.enter(&ticket).await;
+        crowd.push(client);
+    }
+    let mut one_more = Client::connect_from(elsewhere, server, at).await;
+    let presentation = one_more.presentation(&ticket);
+    one_more.say(Present { presentation }).await;
+    let Some(Message::Refused(refused)) = one_more.hear().await else {
+        panic!("refused")
+    };
+    assert!(matches!(refused.reason, RefusedReason::Full { .. }));
+
+    let bob = Node::with_ways(TCP);
+    let dest = bob.path("got.bin");
+    soon(bob.get(&ticket, &dest)).await.unwrap();
+    assert!(std::fs::read(&dest).unwrap() == bytes);
+    let why = loop {
+        match crowd[0].hear().await {
+            Some(Message::Bye(bye)) => break bye.reason,
+            Some(_) => {}
+            None => panic!("the oldest is told why it goes"),
+        }
+    };
+    assert_eq!(why, ByeReason::TooMany);
+}
+
+/// Many, under as many names, ask for all that they may, pages and bytes, and take nothing. A
+/// node waits for half a minute before it hangs up on such; a getter here gives up before.
+#[tokio::test(flavor = "multi_thread")]
+async fn those_who_ask_and_take_nothing_hold_nobody_up_who_comes_from_elsewhere() {
+    let (alice, listener, ticket, snapshot) = sharer(TCP, 20_000_000).await;
+    let (server, at) = (alice.identity.peer_key(), listener.addresses()[0]);
+    let elsewhere = Ipv4Addr::new(127, 0, 0, 2);
+    let mut crowd = Vec::new();
+    for _ in 0..24 {
+        let mut client = Client::connect_from(elsewhere, server, at).await;
+        client.enter(&ticket).await;
+        for request in 0..2 {
+            client.ask(request, snapshot.id(), 0..snapshot.bytes).await;
+        }
+        for request in 2..40 {
+            client
+                .say(PageRequest {
+                    request: RequestId(request),
+                    snapshot: snapshot.id(),
+                    pages: List::new(vec![snapshot.manifest.unwrap(); 64]).unwrap(),
+                })
+                .await;
+        }
+        crowd.push(client);
+    }
+    let bob = Node::with_ways(TCP);
+    let options = SwarmOptions {
+        timeout: Some(Duration::from_secs(10)),
+        ..SwarmOptions::default()
+    };
+    let swarm = bob.swarm_with(&ticket, options, |_| {});
+    let dest = bob.path("got.bin");
+    soon(bob.get_through(&swarm, &dest)).await.unwrap();
+    assert!(std::fs::read(&dest).unwrap() == noise(9, 20_000_000));
+    assert_eq!(
+        listener.peers().len(),
+        25,
+        "the crowd is there all the while"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use shoal_node::data::link::Link;
 use shoal_node::data::tls::TlsIdentity;
 use shoal_node::data::tls_stream::TlsStream;
-use shoal_node::data::{FetchError, FetchEvent, SwarmOptions};
+use shoal_node::data::{FetchError, FetchEvent, Listener, SwarmOptions};
 use shoal_node::identity::Identity;
 use shoal_protocol::access::{Address, Nonce, Ticket};
 use shoal_protocol::bounded::List;
@@ -46,6 +46,10 @@ enum Lie {
     NoPages,
     /// It lets everybody in, and answers nothing; whoever asks hears of another source.
     Silent(PeerKey, SocketAddr),
+    /// The same, but it sends pages.
+    Withholds(PeerKey, SocketAddr),
+    /// The same, and it says at once that it is through with a run.
+    EndsAtOnce(PeerKey, SocketAddr),
     /// It offers positions behind the end.
     OffersBeyond,
     /// It tells of neighbours that do not exist, all at this address.
@@ -106,8 +110,14 @@ impl Liar {
         loop {
             let (message, _) = link.reader.message(|_| true).await?;
             match (message, self.lie) {
-                (Message::PageRequest(_) | Message::RunRequest(_), Lie::Silent(peer, at)) => {
+                (Message::PageRequest(_) | Message::RunRequest(_), Lie::Silent(peer, at))
+                | (Message::RunRequest(_), Lie::Withholds(peer, at)) => {
                     link.writer.send(self.neighbours([peer], at), &[]).await?;
+                }
+                (Message::RunRequest(asked), Lie::EndsAtOnce(peer, at)) => {
+                    link.writer.send(self.neighbours([peer], at), &[]).await?;
+                    let (request, outcome) = (asked.request, Outcome::Complete);
+                    link.writer.send(RunEnd { request, outcome }, &[]).await?;
                 }
                 (Message::Present(present), _) => {
                     let mut snapshot = self.snapshot;
@@ -277,16 +287,10 @@ async fn get_from_within(
     ];
     write_files(&source, &files);
     let snapshot = alice.add(&source);
-    let mut pages = MemoryPages::new();
-    for row in alice.store.view().pages().unwrap() {
-        let (id, ..) = row.unwrap();
-        let bytes = alice.store.page(&id).unwrap().unwrap();
-        pages.put(id, bytes.to_vec());
-    }
     let liar = Liar {
         identity: alice.identity.clone(),
         snapshot,
-        pages,
+        pages: alice.pages(),
         lie,
     };
     let at = liar.listen().await;
@@ -384,13 +388,15 @@ async fn a_source_that_invents_others_has_few_dialled() {
     assert!(held.len() < 8 * NEIGHBOURS_MAX, "{} dials", held.len());
 }
 
-/// Nothing comes from the only source that is known at first, and it hangs up on nobody.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_source_that_says_that_it_has_all_and_sends_nothing_is_passed_over() {
-    let (alice, bob) = (Node::new(), Node::new());
+/// A node, a file of it, and a ticket that names a source alone which lies about that file as
+/// `lie` says, which is told of the node.
+async fn behind_a_liar(
+    bytes: &[u8],
+    lie: fn(PeerKey, SocketAddr) -> Lie,
+) -> (Node, Listener, Ticket) {
+    let alice = Node::new();
     let source = alice.path("data.bin");
-    let bytes = noise(14, 3_000_000);
-    std::fs::write(&source, &bytes).unwrap();
+    std::fs::write(&source, bytes).unwrap();
     let snapshot = alice.add(&source);
     let listener = alice.listen().await;
     let (server, at) = (alice.identity.peer_key(), listener.addresses()[0]);
@@ -398,17 +404,44 @@ async fn a_source_that_says_that_it_has_all_and_sends_nothing_is_passed_over() {
     let liar = Liar {
         identity: Identity::generate(),
         snapshot,
-        pages: MemoryPages::new(),
-        lie: Lie::Silent(server, at),
+        pages: alice.pages(),
+        lie: lie(server, at),
     };
     let liars_key = liar.identity.peer_key();
     let at = liar.listen().await;
     let address = Address::of_ip(at.ip(), at.port()).unwrap();
     let ticket = Ticket::new(ticket.grant().clone(), ticket.secret().cloned(), None)
         .with_source(liars_key, vec![address]);
-    let dest = bob.path("got.bin");
-    soon(bob.get(&ticket, &dest)).await.unwrap();
-    assert!(std::fs::read(&dest).unwrap() == bytes);
+    (alice, listener, ticket)
+}
+
+/// Nothing comes from the only source that is known at first, and it hangs up on nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_says_that_it_has_all_and_sends_nothing_is_passed_over() {
+    let bytes = noise(14, 3_000_000);
+    for lie in [Lie::Silent, Lie::Withholds, Lie::EndsAtOnce] {
+        let (_alice, _listener, ticket) = behind_a_liar(&bytes, lie).await;
+        let bob = Node::new();
+        let dest = bob.path("got.bin");
+        soon(bob.get(&ticket, &dest)).await.unwrap();
+        assert!(std::fs::read(&dest).unwrap() == bytes);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_reads_passes_over_a_source_that_sends_nothing() {
+    let bytes = noise(16, 3_000_000);
+    for lie in [Lie::Silent, Lie::Withholds, Lie::EndsAtOnce] {
+        let (_alice, _listener, ticket) = behind_a_liar(&bytes, lie).await;
+        let bob = Node::new();
+        let swarm = bob.swarm(&ticket);
+        let mut parts = swarm.read(1_000_000..2_000_000);
+        let mut read = Vec::new();
+        while let Some(part) = soon(parts.recv()).await {
+            read.extend_from_slice(&part.unwrap());
+        }
+        assert!(read == bytes[1_000_000..2_000_000]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
