@@ -38,22 +38,22 @@ impl Allowances {
     }
 
     /// Takes so many keys of what `provider` may bring at `now`; or says after how many
-    /// seconds it may. No more than `providers_max` are remembered: then those are forgotten
+    /// seconds it may. No more than `remembered_max` are remembered: then those are forgotten
     /// who may bring all again, and if there are none, who is new waits.
     pub(super) fn take(
         &mut self,
         provider: PeerKey,
         keys: usize,
         now: u32,
-        providers_max: usize,
+        remembered_max: usize,
     ) -> Result<(), u32> {
         let wanted = u32::try_from(keys).unwrap_or(u32::MAX).max(BATCH_KEYS_MIN);
         let known = self.by_provider.get(&provider).copied();
-        if known.is_none() && self.by_provider.len() >= providers_max {
+        if known.is_none() && self.by_provider.len() >= remembered_max {
             let keys_per_s = self.keys_per_s;
             self.by_provider
                 .retain(|_, allowance| allowance.at_time(now, keys_per_s).keys < KEYS_AT_ONCE);
-            if self.by_provider.len() >= providers_max {
+            if self.by_provider.len() >= remembered_max {
                 return Err(KEYS_AT_ONCE.div_ceil(self.keys_per_s));
             }
         }

@@ -16,6 +16,10 @@ use crate::disk::Root;
 use crate::error::StoreError;
 use crate::index::intact;
 
+/// The most providers whose pace is remembered; each takes some 60 bytes of memory. Whoever was
+/// quiet for eight seconds needs no remembering.
+const ALLOWANCES_MAX: usize = 4096;
+
 /// What can be chosen about provider records.
 #[derive(Debug, Clone)]
 pub struct ProviderOptions {
@@ -137,7 +141,7 @@ impl ProviderStore {
     fn allow(&self, provider: PeerKey, keys: usize, now: u32) -> Result<(), u32> {
         let allowances = self.allowances.lock();
         let mut allowances = allowances.unwrap_or_else(PoisonError::into_inner);
-        allowances.take(provider, keys, now, self.options.providers_max)
+        allowances.take(provider, keys, now, ALLOWANCES_MAX)
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
