@@ -1,7 +1,8 @@
 //! Frame buffers that are used again and again.
 //!
 //! Owns: a bound on how many are in use at once, which is what holds a fast sender back
-//! when the disk is slow, and on how many of them peers of one place hold. Reuse matters for speed as well: fresh megabytes cost page faults.
+//! when the disk is slow, and on how many of them peers of one origin hold. Reuse matters for
+//! speed as well: fresh megabytes cost page faults.
 
 use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
@@ -17,9 +18,9 @@ use super::strangers::Origin;
 pub(crate) struct BufferPool {
     free: Arc<Mutex<Vec<Vec<u8>>>>,
     in_use: Arc<Semaphore>,
-    /// How many those of one place may have, and those that have some.
-    per_place: usize,
-    places: Arc<Mutex<HashMap<Origin, Weak<Semaphore>>>>,
+    /// How many those of one origin may have, and those that have some.
+    per_origin: usize,
+    origins: Arc<Mutex<HashMap<Origin, Weak<Semaphore>>>>,
 }
 
 impl BufferPool {
@@ -29,32 +30,32 @@ impl BufferPool {
         Self::shared(count, count)
     }
 
-    /// The same, of which those of one place have `per_place` at most.
-    pub(crate) fn shared(count: usize, per_place: usize) -> Self {
+    /// The same, of which those of one origin have `per_origin` at most.
+    pub(crate) fn shared(count: usize, per_origin: usize) -> Self {
         Self {
             free: Arc::default(),
             in_use: Arc::new(Semaphore::new(count)),
-            per_place,
-            places: Arc::default(),
+            per_origin,
+            origins: Arc::default(),
         }
     }
 
-    /// A buffer for a peer that comes from `place`; waits until one is free that those of this
-    /// place may have.
-    pub(crate) async fn take_for(&self, place: Origin) -> Buffer {
-        let theirs = self.of_place(place).acquire_owned().await;
+    /// A buffer for a peer that comes from `origin`; waits until one is free that those of this
+    /// origin may have.
+    pub(crate) async fn take_for(&self, origin: Origin) -> Buffer {
+        let theirs = self.of_origin(origin).acquire_owned().await;
         self.lend(Some(theirs.expect("the semaphore is never closed")))
             .await
     }
 
-    fn of_place(&self, place: Origin) -> Arc<Semaphore> {
-        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = places.get(&place).and_then(Weak::upgrade) {
+    fn of_origin(&self, origin: Origin) -> Arc<Semaphore> {
+        let mut origins = self.origins.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = origins.get(&origin).and_then(Weak::upgrade) {
             return known;
         }
-        places.retain(|_, semaphore| semaphore.strong_count() > 0);
-        let new = Arc::new(Semaphore::new(self.per_place));
-        places.insert(place, Arc::downgrade(&new));
+        origins.retain(|_, semaphore| semaphore.strong_count() > 0);
+        let new = Arc::new(Semaphore::new(self.per_origin));
+        origins.insert(origin, Arc::downgrade(&new));
         new
     }
 
@@ -64,7 +65,7 @@ impl BufferPool {
         self.lend(None).await
     }
 
-    async fn lend(&self, of_place: Option<OwnedSemaphorePermit>) -> Buffer {
+    async fn lend(&self, of_origin: Option<OwnedSemaphorePermit>) -> Buffer {
         let permit = Arc::clone(&self.in_use)
             .acquire_owned()
             .await
@@ -78,7 +79,7 @@ impl BufferPool {
             bytes: free.unwrap_or_else(|| Vec::with_capacity(FRAME_PAYLOAD_BYTES_MAX)),
             free: Arc::clone(&self.free),
             _permit: permit,
-            _of_place: of_place,
+            _of_origin: of_origin,
         }
     }
 }
@@ -88,7 +89,7 @@ pub(crate) struct Buffer {
     bytes: Vec<u8>,
     free: Arc<Mutex<Vec<Vec<u8>>>>,
     _permit: OwnedSemaphorePermit,
-    _of_place: Option<OwnedSemaphorePermit>,
+    _of_origin: Option<OwnedSemaphorePermit>,
 }
 
 impl Buffer {
@@ -142,7 +143,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn those_of_one_place_leave_buffers_to_others() {
+    async fn those_of_one_origin_leave_buffers_to_others() {
         let of = |last| Origin::Address(Ipv4Addr::new(10, 0, 0, last).into());
         let pool = BufferPool::shared(4, 2);
         let lent = [pool.take_for(of(1)).await, pool.take_for(of(1)).await];
@@ -157,7 +158,7 @@ mod tests {
         drop(others);
         drop(pool.take_for(of(4)).await);
         assert_eq!(
-            pool.places.lock().unwrap().len(),
+            pool.origins.lock().unwrap().len(),
             1,
             "the others are forgotten"
         );

@@ -31,15 +31,15 @@ use super::visitor::Visitor;
 
 /// Answers that run at once.
 const ACTIVE_MAX: usize = 16;
-/// The same, for peers of one place.
-const ACTIVE_PER_PLACE_MAX: usize = ACTIVE_MAX / 2;
+/// The same, for peers of one origin.
+const ACTIVE_PER_ORIGIN_MAX: usize = ACTIVE_MAX / 2;
 /// Frames in memory, over all connections. A peer that takes nothing holds three: one being
-/// written, and two queued or in the making. Those of one place together leave some.
+/// written, and two queued or in the making. Those of one origin together leave some.
 const BUFFERS: usize = 2 * ACTIVE_MAX;
-const _: () = assert!(3 * ACTIVE_PER_PLACE_MAX < BUFFERS);
-/// Frames of pages in memory. Those of one place have half of them at most.
+const _: () = assert!(3 * ACTIVE_PER_ORIGIN_MAX < BUFFERS);
+/// Frames of pages in memory. Those of one origin have half of them at most.
 const PAGE_BUFFERS: usize = 8;
-const PAGE_BUFFERS_PER_PLACE: usize = PAGE_BUFFERS / 2;
+const PAGE_BUFFERS_PER_ORIGIN: usize = PAGE_BUFFERS / 2;
 
 /// What serves all connections of a node.
 pub(crate) struct Server {
@@ -76,7 +76,7 @@ impl Server {
     pub(crate) fn new(store: Store) -> Self {
         let config = ServeConfig {
             active_max: ACTIVE_MAX,
-            active_per_place_max: ACTIVE_PER_PLACE_MAX,
+            active_per_origin_max: ACTIVE_PER_ORIGIN_MAX,
             ..ServeConfig::default()
         };
         Self {
@@ -87,7 +87,7 @@ impl Server {
                 asked: HashMap::new(),
             }),
             buffers: BufferPool::new(BUFFERS),
-            page_buffers: BufferPool::shared(PAGE_BUFFERS, PAGE_BUFFERS_PER_PLACE),
+            page_buffers: BufferPool::shared(PAGE_BUFFERS, PAGE_BUFFERS_PER_ORIGIN),
             page_sets: PageSets::default(),
             encoders: Arc::new(Encoders::new()),
         }
@@ -124,7 +124,7 @@ impl Server {
         };
         self.handle(Input::Request {
             peer: visitor.peer(),
-            place: number_of(visitor.origin()),
+            origin: number_of(visitor.origin()),
             request: number,
             snapshot: asked.snapshot,
             ranges,
@@ -344,7 +344,7 @@ impl Server {
     }
 }
 
-/// A number for each place that peers come from.
+/// A number for each origin.
 fn number_of(origin: Origin) -> u64 {
     let mut hasher = DefaultHasher::new();
     origin.hash(&mut hasher);

@@ -59,14 +59,14 @@ impl Serve {
         match input {
             Input::Request {
                 peer,
-                place,
+                origin,
                 request,
                 snapshot,
                 ranges,
                 priority,
             } => self.queue(
                 peer,
-                place,
+                origin,
                 Request {
                     id: request,
                     snapshot,
@@ -108,10 +108,10 @@ impl Serve {
         self.waiting
     }
 
-    fn queue(&mut self, peer: PeerKey, place: u64, request: Request) {
-        let of_place = self.peers.values().filter(|queue| queue.place == place);
+    fn queue(&mut self, peer: PeerKey, origin: u64, request: Request) {
+        let of_origin = self.peers.values().filter(|queue| queue.origin == origin);
         let full = self.waiting >= self.config.queued_max
-            || of_place.map(Queue::waiting).sum::<usize>() >= self.config.queued_per_place_max;
+            || of_origin.map(Queue::waiting).sum::<usize>() >= self.config.queued_per_origin_max;
         let theirs = self.peers.get(&peer);
         if theirs.is_some_and(|queue| queue.contains(request.id)) {
             return;
@@ -127,9 +127,9 @@ impl Serve {
             });
             return;
         }
-        let new = || Queue::new(place);
+        let new = || Queue::new(origin);
         let queue = self.peers.entry(peer).or_insert_with(new);
-        queue.place = place;
+        queue.origin = origin;
         queue.push(request);
         self.waiting += 1;
     }
@@ -206,14 +206,14 @@ impl Serve {
                 || now.saturating_duration_since(request.asked) >= self.config.patience
                 || self.copies.is_fresh(&request.snapshot, &request.ranges)
         };
-        let mut by_place: BTreeMap<u64, usize> = BTreeMap::new();
+        let mut by_origin: BTreeMap<u64, usize> = BTreeMap::new();
         for queue in self.peers.values() {
-            *by_place.entry(queue.place).or_default() += queue.active();
+            *by_origin.entry(queue.origin).or_default() += queue.active();
         }
         let mut patient = None;
         for (peer, queue) in self.in_turn() {
             if queue.active() >= self.config.active_per_peer_max
-                || by_place[&queue.place] >= self.config.active_per_place_max
+                || by_origin[&queue.origin] >= self.config.active_per_origin_max
             {
                 continue;
             }

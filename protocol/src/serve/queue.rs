@@ -23,15 +23,15 @@ pub(super) struct Request {
 #[derive(Debug)]
 pub(super) struct Queue {
     /// Where the peer asked from last.
-    pub(super) place: u64,
+    pub(super) origin: u64,
     waiting: Vec<Request>,
     active: BTreeMap<RequestId, Request>,
 }
 
 impl Queue {
-    pub(super) fn new(place: u64) -> Self {
+    pub(super) fn new(origin: u64) -> Self {
         Self {
-            place,
+            origin,
             waiting: Vec::new(),
             active: BTreeMap::new(),
         }

@@ -52,7 +52,7 @@ impl Rig {
 
     fn ask_from(
         &mut self,
-        place: u64,
+        origin: u64,
         peer: u8,
         id: u64,
         position: u64,
@@ -60,7 +60,7 @@ impl Rig {
     ) -> Vec<Output> {
         self.tell(Input::Request {
             peer: key(peer),
-            place,
+            origin,
             request: RequestId(id),
             snapshot: SnapshotId::of(b"served"),
             ranges: RangeSet::of(position * MIB..(position + 1) * MIB),
@@ -266,10 +266,10 @@ fn what_went_out_long_ago_is_forgotten() {
 }
 
 #[test]
-fn those_of_one_place_leave_slots_to_others_however_many_they_are() {
+fn those_of_one_origin_leave_slots_to_others_however_many_they_are() {
     let mut rig = with(ServeConfig {
         active_max: 4,
-        active_per_place_max: 2,
+        active_per_origin_max: 2,
         ..ServeConfig::default()
     });
     let crowd = (1..9).map(|peer| rig.ask_from(0, peer, peer.into(), 1, 0));
@@ -279,16 +279,16 @@ fn those_of_one_place_leave_slots_to_others_however_many_they_are() {
     assert_eq!(started(&rig.ask_from(1, 20, 1, 2, 0)), [(20, 1)]);
     assert_eq!(started(&rig.ask_from(1, 21, 1, 3, 0)), [(21, 1)]);
     assert_eq!(started(&rig.ask_from(2, 22, 1, 4, 0)), []);
-    // One that has ended makes room for the next of its place, or of another.
+    // One that has ended makes room for the next of its origin, or of another.
     assert_eq!(started(&rig.end(20, 1)).len(), 1);
 }
 
 #[test]
-fn requests_from_one_place_fill_a_part_of_the_queue_only() {
+fn requests_of_one_origin_fill_a_part_of_the_queue_only() {
     let mut rig = with(ServeConfig {
         active_max: 1,
         queued_max: 20,
-        queued_per_place_max: 10,
+        queued_per_origin_max: 10,
         ..ServeConfig::default()
     });
     rig.ask(99, 1, 0);
