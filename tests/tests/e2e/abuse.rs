@@ -111,8 +111,6 @@ fn a_private_snapshot_is_to_other_members_like_one_that_is_not_there() {
     let nobodys = SnapshotId::of(b"nobody has this").to_string();
     for command in [
         &["get", "ID", "to", "--timeout", "4s"][..],
-        &["cat", "ID", "--offset", "0", "--length", "10"],
-        &["ls", "ID"],
         &["whereis", "ID"],
     ] {
         let [of_private, of_nobodys] = [&private, &nobodys].map(|id| {
