@@ -71,6 +71,15 @@ thirty *ARGS:
     cargo build --release --workspace
     tests/bench/thirty.sh {{ARGS}}
 
+# A simulation: fanout, sites, sweep, lookup, churn, liars, partition (--nodes N --seed S --plot FILE.svg).
+simulate *ARGS:
+    cargo run --release -p shoal-simulations -- {{ARGS}}
+
+# Every scenario with many seeds: 1,000 at up to 64 nodes, 20 at 1,000, one at 5,000.
+simulation-campaign:
+    cargo build --release -p shoal-simulations
+    simulations/campaign.sh
+
 # The parts: chunking, paged list, codec, packs, index, link.
 bench-parts:
     cargo bench -p shoal-protocol -p shoal-store -p shoal-node

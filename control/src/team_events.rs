@@ -149,7 +149,7 @@ impl Plane {
         };
         let remote = remote.clone();
         let addresses = identified::kept(peer, &remote, dialled, &info.listen_addrs);
-        self.on_seen(&info.observed_addr, dialled);
+        self.on_seen(&info.observed_addr, (!dialled).then_some(&remote));
         let relays = info.protocols.contains(&relay::HOP_PROTOCOL_NAME);
         let routable = info.protocols.contains(&self.names.kad);
         self.peers
@@ -169,10 +169,10 @@ impl Plane {
         }
     }
 
-    /// A member says where it sees this node.
-    fn on_seen(&mut self, observed: &Multiaddr, dialled: bool) {
+    /// A member that came from an address, or was dialled, says where it sees this node.
+    fn on_seen(&mut self, observed: &Multiaddr, from: Option<&Multiaddr>) {
         let observed = identified::bare(observed);
-        match seen::judged(&observed, dialled, self.swarm.listeners()) {
+        match seen::judged(&observed, from, self.swarm.listeners()) {
             Seen::Reachable if !self.reachability.external.contains(&observed) => {
                 tracing::info!(address = %observed, "members come to an address of this machine");
                 self.swarm.add_external_address(observed);

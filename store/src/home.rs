@@ -6,12 +6,17 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::disk::{Disk, DiskLock, FileKind, Root};
 use crate::error::{OpenError, StoreError};
 use crate::store::StoreOptions;
 
 const LOCK: &str = "lock";
+/// A store that others look at is tried so often,
+const LOOKS_MAX: u32 = 20;
+/// after so long each time: longer than a look takes.
+const LOOK: Duration = Duration::from_millis(10);
 const DIRECTORIES: [&str; 3] = ["packs", "files", "tmp"];
 
 /// A store's directory that no other process has open.
@@ -34,8 +39,7 @@ pub(crate) fn claim(
             kind,
         });
     }
-    let lock = root
-        .lock(Path::new(LOCK), &options.holder)
+    let lock = take(|| root.lock(Path::new(LOCK), &options.holder))
         .map_err(io())?
         .map_err(|holder| OpenError::Busy {
             home: home.to_owned(),
@@ -43,6 +47,20 @@ pub(crate) fn claim(
         })?;
     furnish(&*root).map_err(io())?;
     Ok(Home { root, lock })
+}
+
+/// Takes a lock by `attempt`, or says who has it. Whoever only [looks](holder) has it for a
+/// moment too, and is waited for.
+fn take<L>(
+    mut attempt: impl FnMut() -> io::Result<Result<L, String>>,
+) -> io::Result<Result<L, String>> {
+    for _ in 0..LOOKS_MAX {
+        if let Ok(lock) = attempt()? {
+            return Ok(Ok(lock));
+        }
+        std::thread::sleep(LOOK);
+    }
+    attempt()
 }
 
 /// Who has the store in the directory `home` open, if anybody has.
@@ -97,4 +115,27 @@ fn empty(root: &dyn Root, directory: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn who_only_looks_at_a_store_keeps_nobody_from_opening_it() {
+        let after = |refused: u32| {
+            let mut attempts = 0;
+            let attempt = || {
+                attempts += 1;
+                let is_free = attempts > refused;
+                Ok(is_free.then_some(()).ok_or_else(|| "somebody".to_owned()))
+            };
+            take(attempt).unwrap()
+        };
+        assert_eq!(after(1), Ok(()));
+        assert_eq!(after(LOOKS_MAX), Ok(()));
+        assert_eq!(after(u32::MAX), Err("somebody".to_owned()));
+    }
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Thirty nodes of one team on loopback that know one address: how soon is what one of them adds
-# found by the others? Prints what each step took, in milliseconds, and the memory of the nodes.
+# found by the others? The searches begin before it is announced. Prints what each step took, in milliseconds, and the memory of the nodes.
 # Usage: thirty.sh [NODES [DIR]], after `cargo build --release --workspace`.
 set -euo pipefail
 cd "$(dirname "$0")/../.."

@@ -37,7 +37,7 @@ const HEARD_BYTES_MIN: u64 = 16 << 10;
 
 /// Fetches everything that `receive` wants.
 pub(crate) async fn fetch(hub: &Arc<Hub>, receive: Arc<Receive>) -> Result<(), FetchError> {
-    let snapshot = hub.snapshot().await?;
+    let snapshot = *receive.snapshot();
     let (verdict_sender, mut verdicts) = mpsc::unbounded_channel();
     let store = hub.endpoint.store();
     let writers = DiskWriters::start(&receive, store, snapshot, &verdict_sender);
@@ -84,6 +84,7 @@ pub(crate) async fn fetch(hub: &Arc<Hub>, receive: Arc<Receive>) -> Result<(), F
             changed = changes.changed() => {
                 changed.expect("the hub has the sender");
                 fetcher.meet_peers();
+                fetcher.take_landed();
                 if fetcher.sessions.is_empty() && let Some(why) = hub.hopeless() {
                     break Err(why);
                 }
@@ -100,7 +101,9 @@ pub(crate) async fn fetch(hub: &Arc<Hub>, receive: Arc<Receive>) -> Result<(), F
             },
             error = hub.out_of_patience() => break Err(error),
         }
-        if fetcher.carry_out() {
+        let run_done = fetcher.carry_out();
+        hub.strand(fetcher.machine.stranded());
+        if run_done {
             plan.go_on.notify_one();
         }
     };
@@ -212,6 +215,14 @@ impl Fetcher {
             is_seed,
         });
         self.handle(Input::RoundTrip { peer, time });
+    }
+
+    /// Tells the machine what came by other ways.
+    fn take_landed(&mut self) {
+        for (peer, range) in self.hub.take_landed() {
+            self.written_since_checkpoint += range.end - range.start;
+            self.handle(Input::Delivered { peer, range });
+        }
     }
 
     fn take_reply(

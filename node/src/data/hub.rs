@@ -4,9 +4,11 @@
 //! ([`swarm`](super::swarm)).
 
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use shoal_protocol::have::RangeSet;
 use shoal_protocol::id::SnapshotId;
 use shoal_protocol::peer::PeerKey;
 use shoal_protocol::snapshot::Snapshot;
@@ -38,6 +40,8 @@ pub(crate) struct Hub {
     pub(crate) leaving: CancellationToken,
     table: Mutex<Table>,
     pub(crate) changed: watch::Sender<u64>,
+    /// The positions that no source can send.
+    stranded: watch::Sender<RangeSet>,
     progress: Mutex<Instant>,
 }
 
@@ -55,6 +59,8 @@ pub(crate) struct Table {
     /// Why the last source that is not was given up.
     pub(crate) given_up: Option<GivenUp>,
     pub(crate) last_failure: Option<String>,
+    /// What came by another way than through a session, and who brought it.
+    landed: Vec<(PeerKey, Range<u64>)>,
 }
 
 /// Why a source is not tried again.
@@ -98,6 +104,7 @@ impl Hub {
                 ..Table::default()
             }),
             changed: watch::Sender::new(0),
+            stranded: watch::Sender::default(),
             progress: Mutex::new(Instant::now()),
             access,
         }
@@ -171,6 +178,31 @@ impl Hub {
         }
         let given_up = table.given_up.clone();
         Some(given_up.map_or(FetchError::NoSource, FetchError::from))
+    }
+
+    /// The positions that a fetch waits for because no source can send them, as they change.
+    pub(crate) fn stranded(&self) -> watch::Receiver<RangeSet> {
+        self.stranded.subscribe()
+    }
+
+    /// Says which positions no source can send.
+    pub(crate) fn strand(&self, positions: RangeSet) {
+        self.stranded.send_if_modified(|now| {
+            let is_new = *now != positions;
+            *now = positions;
+            is_new
+        });
+    }
+
+    /// Verified chunks of `peer` were written that did not come through a session.
+    pub(crate) fn landed(&self, peer: PeerKey, range: Range<u64>) {
+        self.progressed();
+        self.change(|table| table.landed.push((peer, range)));
+    }
+
+    /// What landed since this was asked last.
+    pub(crate) fn take_landed(&self) -> Vec<(PeerKey, Range<u64>)> {
+        std::mem::take(&mut self.table().landed)
     }
 
     /// Whether others fetch the same from this node.

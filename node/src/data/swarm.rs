@@ -15,6 +15,7 @@ use shoal_protocol::access::{
     Address, Grant, HolderSecret, Rights, Scope, SignedGrant, Source, Ticket,
 };
 use shoal_protocol::bounded::List;
+use shoal_protocol::have::RangeSet;
 use shoal_protocol::id::{ChunkId, PageId, SnapshotId};
 use shoal_protocol::peer::PeerKey;
 use shoal_protocol::snapshot::Snapshot;
@@ -245,6 +246,16 @@ impl Swarm {
     pub async fn chunk_at(&self, position: u64) -> Result<(ChunkId, Range<u64>), FetchError> {
         self.hub.progressed();
         remote::chunk_at(&self.hub, position).await
+    }
+
+    /// The positions that a fetch waits for because no source can send them, as they change.
+    pub(crate) fn stranded(&self) -> watch::Receiver<RangeSet> {
+        self.hub.stranded()
+    }
+
+    /// Says that chunks were handed to the fetch's [`Receive`] which `peer` sent by another way.
+    pub(crate) fn landed(&self, peer: PeerKey, range: Range<u64>) {
+        self.hub.landed(peer, range);
     }
 
     /// What its sockets moved so far.

@@ -13,7 +13,7 @@ use shoal_protocol::peer::PeerKey;
 use shoal_protocol::wire::Neighbour;
 use tokio::sync::mpsc;
 
-use super::{Finding, Searched, Until, key_of};
+use super::{Finding, Searched, Until, discovery, key_of};
 use shoal_control::Protocol;
 
 /// Members who are asked because they are connected: what is new may not be advertised yet.
@@ -43,14 +43,14 @@ impl Finding {
         let question = &Locate {
             sought: List::new(asked).expect("taken to fit"),
         };
-        let subjects: Vec<_> = sought.iter().copied().map(subject).collect();
+        let subjects = self.most_advertised_first(sought);
         let (told, mut named) = mpsc::unbounded_channel();
         let search = async move {
             let tell = |sighting: super::Sighting| {
                 // Whoever waits for this has gone then.
                 let _ = told.send(sighting.neighbour);
             };
-            self.search(&subjects, Until::Settled, tell).await
+            self.search(&subjects, Until::Found, tell).await
         };
         tokio::pin!(search);
         let mut searched = None;
@@ -80,6 +80,17 @@ impl Finding {
             }
         }
         searched.expect("the search has ended")
+    }
+
+    /// A search takes up so many only: lists are advertised before chunks, and of chunks those
+    /// with the lowest keys.
+    fn most_advertised_first(&self, sought: &[Sought]) -> Vec<Subject> {
+        let mut subjects: Vec<_> = sought.iter().copied().map(subject).collect();
+        if let Some((_, key)) = discovery(&self.team) {
+            let is_chunk = |subject: &Subject| matches!(subject, Subject::Chunk(_));
+            subjects.sort_by_cached_key(|subject| (is_chunk(subject), key.key(*subject)));
+        }
+        subjects
     }
 
     /// Asks one member; who does not answer knows no place.

@@ -24,6 +24,11 @@ use shoal_control::{ControlEvent, Protocol};
 
 /// How long a search waits for somebody who can be asked, when nobody is connected yet.
 const CONTACT: Duration = Duration::from_secs(2);
+/// How long what was just added somewhere may take until it is found: whoever looks for it at
+/// once should not be told that nobody has it.
+const SPREADING: Duration = Duration::from_secs(2);
+/// How soon a search that found nobody is made again meanwhile; doubles.
+const AGAIN: Duration = Duration::from_millis(100);
 /// How many are asked at a time when somebody waits for the whole answer.
 const PARALLEL: usize = 8;
 
@@ -33,6 +38,8 @@ pub(crate) enum Until {
     /// When there is no point in waiting: what is found then is what is known. If nobody is
     /// connected yet, somebody is waited for.
     Settled,
+    /// The same; and if nobody is found, only when what was just added would have been.
+    Found,
     /// When nobody who was asked may answer any more, or enough is found.
     Ended,
 }
@@ -69,19 +76,29 @@ impl Finding {
             return Searched::nothing();
         };
         let keys: Vec<AdvertKey> = subjects.iter().map(|s| discovery.key(*s)).collect();
-        self.remembered(&keys, &mut seen).await;
-        let deadline = Instant::now() + CONTACT;
+        let is_known = self.remembered(&keys, &mut seen).await;
+        let may_spread = until == Until::Found && !is_known;
+        let began = Instant::now();
+        let mut pause = AGAIN;
         loop {
             let mut contacts = self.contacts();
             let search = self.search_once(&keys, until, &mut contacts, &mut seen);
-            let (answered, searched) = search.await;
-            if answered > 0 || until == Until::Ended || self.stop.is_cancelled() {
+            let (machine, searched) = search.await;
+            if until == Until::Ended || self.stop.is_cancelled() {
                 return searched;
             }
-            // Nobody could be asked: it is worth another attempt once somebody can.
-            if contacts.next_before(deadline).await.is_none() {
+            if machine.answered() == 0 {
+                // Nobody could be asked: it is worth another attempt once somebody can.
+                if contacts.next_before(began + CONTACT).await.is_none() {
+                    return searched;
+                }
+                continue;
+            }
+            if !may_spread || machine.found() > 0 || began.elapsed() + pause > SPREADING {
                 return searched;
             }
+            tokio::time::sleep(pause).await;
+            pause *= 2;
         }
     }
 
@@ -90,20 +107,20 @@ impl Finding {
         Contacts(self.handle.events())
     }
 
-    /// One course of the machine; says how many answered.
+    /// One course of the machine, which is given back.
     async fn search_once(
         &self,
         keys: &[AdvertKey],
         until: Until,
         contacts: &mut Contacts,
         seen: &mut impl FnMut(Sighting),
-    ) -> (usize, Searched) {
+    ) -> (Search, Searched) {
         let me = self.team.me();
         let defaults = SearchConfig::default();
         let config = SearchConfig {
             me: Some(me),
             parallel: match until {
-                Until::Settled => PARALLEL,
+                Until::Settled | Until::Found => PARALLEL,
                 Until::Ended => defaults.parallel,
             },
             ..defaults
@@ -116,7 +133,7 @@ impl Finding {
         loop {
             while let Some(output) = machine.poll() {
                 match output {
-                    SearchOutput::Ended(_) => return Searched::of(&machine),
+                    SearchOutput::Ended(_) => return Searched::of(machine),
                     SearchOutput::Seen(found) if found.provider.peer != me => {
                         seen(Sighting {
                             neighbour: neighbour(found.provider.peer, &found.provider.addresses),
@@ -148,8 +165,8 @@ impl Finding {
                     }
                 }
             }
-            if until == Until::Settled && machine.is_settled(Instant::now()) {
-                return Searched::of(&machine);
+            if until != Until::Ended && machine.is_settled(Instant::now()) {
+                return Searched::of(machine);
             }
             let alarm = async {
                 match machine.next_timeout() {
@@ -161,17 +178,17 @@ impl Finding {
                 input = happened.recv() => input.expect("a sender is here"),
                 () = alarm => SearchInput::Timeout,
                 peer = contacts.next() => SearchInput::Met { peers: vec![peer] },
-                () = self.stop.cancelled() => return Searched::of(&machine),
+                () = self.stop.cancelled() => return Searched::of(machine),
             };
             machine.handle(Instant::now(), input);
         }
     }
 
-    /// What this node was told itself.
-    async fn remembered(&self, keys: &[AdvertKey], seen: &mut impl FnMut(Sighting)) {
+    /// Tells what this node was told itself; whether that was anything.
+    async fn remembered(&self, keys: &[AdvertKey], seen: &mut impl FnMut(Sighting)) -> bool {
         let (providers, keys) = (Arc::clone(&self.providers), keys.to_vec());
         let found = spawn_blocking(move || providers.find(&keys, unix_now_s())).await;
-        let Ok(Ok(found)) = found else { return };
+        let Ok(Ok(found)) = found else { return false };
         let me = self.team.me();
         for hit in found.keys.iter().flat_map(|hits| hits.iter()) {
             let provider = &found.providers[usize::from(hit.provider)];
@@ -181,6 +198,7 @@ impl Finding {
                 age_s: hit.age_s,
             });
         }
+        !found.providers.is_empty()
     }
 }
 
@@ -193,12 +211,12 @@ impl Searched {
         }
     }
 
-    fn of(machine: &Search) -> (usize, Self) {
+    fn of(machine: Search) -> (Search, Self) {
         let searched = Self {
             silent: machine.silent().collect(),
             patience: machine.patience(),
         };
-        (machine.answered(), searched)
+        (machine, searched)
     }
 }
 

@@ -36,7 +36,9 @@ pub(super) struct Source {
 }
 
 /// How soon members are looked for again who have something; doubles up to the second.
-const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
+/// The same for looks that do not wait for the silent; doubles, and ends behind the second.
+const LOOK_QUICKLY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(4));
 
 impl Node {
     /// Looks up an artifact to be read, and connects to those who serve it if it is not here.
@@ -160,21 +162,23 @@ impl Node {
     }
 }
 
-/// Searches, and searches again: as soon as a member is met while nobody serves the snapshot
-/// yet, otherwise after a growing while.
+/// Searches until nobody asked may answer any more, and again after a growing while, or as soon
+/// as a member is met while nobody serves the snapshot yet. Beside the first of these searches others are
+/// made that do not wait for the silent: whoever has just got it announces that now, and a
+/// member that has gone would hold up the second look.
 async fn look_again_and_again(finding: &Finding, snapshot: SnapshotId, swarm: &Weak<Dialled>) {
-    let subject = [Subject::Snapshot(snapshot)];
+    tokio::join!(
+        look_thoroughly(finding, snapshot, swarm),
+        look_quickly(finding, snapshot, swarm),
+    );
+}
+
+async fn look_thoroughly(finding: &Finding, snapshot: SnapshotId, swarm: &Weak<Dialled>) {
     let mut pause = LOOK_AGAIN.0;
     loop {
         let mut contacts = finding.contacts();
-        let meet = |sighting: Sighting| {
-            if let Some(swarm) = swarm.upgrade() {
-                swarm.meet(vec![sighting.neighbour]);
-            }
-        };
-        finding.search(&subject, Until::Ended, meet).await;
-        let is_served = swarm.upgrade().is_some_and(|s| !s.offers().is_empty());
-        if is_served {
+        look(finding, snapshot, swarm, Until::Ended).await;
+        if is_served(swarm) {
             tokio::time::sleep(pause).await;
         } else {
             tokio::select! {
@@ -184,6 +188,32 @@ async fn look_again_and_again(finding: &Finding, snapshot: SnapshotId, swarm: &W
         }
         pause = (pause * 2).min(LOOK_AGAIN.1);
     }
+}
+
+async fn look_quickly(finding: &Finding, snapshot: SnapshotId, swarm: &Weak<Dialled>) {
+    let mut pause = LOOK_QUICKLY.0;
+    while pause <= LOOK_QUICKLY.1 {
+        tokio::time::sleep(pause).await;
+        if is_served(swarm) {
+            return;
+        }
+        look(finding, snapshot, swarm, Until::Settled).await;
+        pause *= 2;
+    }
+}
+
+async fn look(finding: &Finding, snapshot: SnapshotId, swarm: &Weak<Dialled>, until: Until) {
+    let meet = |sighting: Sighting| {
+        if let Some(swarm) = swarm.upgrade() {
+            swarm.meet(vec![sighting.neighbour]);
+        }
+    };
+    let subject = [Subject::Snapshot(snapshot)];
+    finding.search(&subject, until, meet).await;
+}
+
+fn is_served(swarm: &Weak<Dialled>) -> bool {
+    swarm.upgrade().is_some_and(|s| !s.offers().is_empty())
 }
 
 /// Only a part is here, and no ticket to get the rest with.

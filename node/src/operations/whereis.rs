@@ -124,7 +124,8 @@ impl Node {
         }
         if let Some(finding) = finding {
             let asked;
-            (asked, silent) = self.ask_who_has(&finding, id).await?;
+            let until = until(&holders);
+            (asked, silent) = self.ask_who_has(&finding, id, until).await?;
             bytes = bytes.or_else(|| asked.values().find_map(|a| Some(a.offer.as_ref()?.total)));
             for one in asked.into_values() {
                 let at = (one.offer.as_ref()).and_then(|o| Some(o.address.as_ref()?.to_string()));
@@ -146,6 +147,7 @@ impl Node {
         &self,
         finding: &Finding,
         id: SnapshotId,
+        until: Until,
     ) -> Result<(HashMap<PeerKey, Asked>, Vec<String>), ApiError> {
         let failures: Arc<Mutex<HashMap<PeerKey, String>>> = Arc::default();
         let (failed, failed_now) = watch::channel(());
@@ -160,7 +162,7 @@ impl Node {
         let _expecting = swarm.expect_more();
         let mut named: HashMap<PeerKey, Sighting> = HashMap::new();
         let searched = finding
-            .search(&[Subject::Snapshot(id)], Until::Settled, |sighting| {
+            .search(&[Subject::Snapshot(id)], until, |sighting| {
                 swarm.meet(vec![sighting.neighbour.clone()]);
                 named.entry(sighting.neighbour.peer).or_insert(sighting);
             })
@@ -224,7 +226,7 @@ impl Node {
         if let Some(finding) = finding {
             let named: Mutex<HashMap<PeerKey, Sighting>> = Mutex::default();
             let searched = finding
-                .search(&[subject], Until::Settled, |sighting| {
+                .search(&[subject], until(&holders), |sighting| {
                     lock(&named)
                         .entry(sighting.neighbour.peer)
                         .or_insert(sighting);
@@ -290,6 +292,14 @@ impl Node {
         let members = self.team().members();
         let member = members.into_iter().find(|member| member.node == *peer);
         member.map(|member| member.name)
+    }
+}
+
+/// How long to search, where these have it: while nobody has, it may just have been added.
+fn until(holders: &[Holder]) -> Until {
+    match holders.is_empty() {
+        true => Until::Found,
+        false => Until::Settled,
     }
 }
 

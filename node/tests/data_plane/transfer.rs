@@ -38,7 +38,9 @@ async fn a_folder_arrives_as_it_was_and_what_moved_is_counted(ways: Ways) {
     }
     let moved = received.progress.bytes_received;
     assert_eq!(moved, 9_000_005);
-    assert!(outcome.wire_in >= moved && outcome.wire_in < moved + moved / 10 + 100_000);
+    assert!(outcome.wire_in >= moved);
+    // Over QUIC a busy machine may send packets twice, and these are counted too.
+    assert!(!ways.tcp || outcome.wire_in < moved + moved / 10 + 100_000);
     assert_eq!(allowed.traffic.sent(), moved);
 }
 

@@ -119,18 +119,23 @@ impl Detours for Relay {
         let (ours, near) = duplex(64 << 10);
         let (far, theirs) = duplex(64 << 10);
         let ((mut near_in, mut near_out), (far_in, mut far_out)) = (split(near), split(far));
-        tokio::spawn(async move { tokio::io::copy(&mut near_in, &mut far_out).await });
         let is_relayed = !*self.direct.borrow();
         let (then, bytes_max) = (
             self.then,
             if is_relayed { self.bytes_max } else { u64::MAX },
         );
         tokio::spawn(async move {
-            let mut limited = far_in.take(bytes_max);
-            let _ = tokio::io::copy(&mut limited, &mut near_out).await;
-            let _open = (limited, near_out);
-            if then == AtTheLimit::Stalls {
-                std::future::pending::<()>().await;
+            let to_server = tokio::io::copy(&mut near_in, &mut far_out);
+            let to_client = async {
+                let _ = tokio::io::copy(&mut far_in.take(bytes_max), &mut near_out).await;
+                if then == AtTheLimit::Stalls {
+                    std::future::pending::<()>().await;
+                }
+            };
+            // A stream is gone for both ends only with all its halves, which are this task's.
+            tokio::select! {
+                _ = to_server => {}
+                () = to_client => {}
             }
         });
         self.listener.attend(Detour {

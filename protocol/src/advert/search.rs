@@ -1,8 +1,8 @@
 //! The search machine: whom to ask who has something.
 //!
 //! Owns: who was asked, who was named, when it is enough. Refuses: to believe it. A provider
-//! is a hint, and no one peer's answer can end a search: of those that it names, a third of
-//! the wanted number count.
+//! is a hint, and no few peers' answers can end a search: of those that one names, one
+//! counts, and no more than are wanted in all are told, so that they do not crowd out others.
 //!
 //! Nobody holds a search up: who does not answer within a few times what the others took is
 //! *silent*. It may still answer, but the next is asked in its place, and a search is
@@ -229,6 +229,11 @@ impl Search {
         self.answered
     }
 
+    /// How many providers were found.
+    pub fn found(&self) -> usize {
+        self.seen.len()
+    }
+
     /// Who was asked and has not answered.
     pub fn silent(&self) -> impl Iterator<Item = PeerKey> {
         let open = self.open.values().map(|open| open.peer);
@@ -294,7 +299,7 @@ impl Search {
     }
 
     fn take(&mut self, told_by: PeerKey, found: Found) {
-        let mut counts = self.config.wanted.div_ceil(3);
+        let mut taken = 0;
         for (key, hits) in self.keys.iter().zip(found.keys.iter()) {
             for hit in hits.iter() {
                 let Some(provider) = found.providers.get(usize::from(hit.provider)) else {
@@ -302,13 +307,12 @@ impl Search {
                 };
                 let is_me = Some(provider.peer) == self.config.me;
                 let has_room = self.seen.len() < PROVIDERS_MAX;
-                if is_me || !has_room || !self.seen.insert(provider.peer) {
+                let is_welcome = !is_me && has_room && taken < self.config.wanted;
+                if !is_welcome || !self.seen.insert(provider.peer) {
                     continue;
                 }
-                if counts > 0 {
-                    counts -= 1;
-                    self.counted += 1;
-                }
+                self.counted += usize::from(taken == 0);
+                taken += 1;
                 self.outputs.push_back(SearchOutput::Seen(Seen {
                     provider: provider.clone(),
                     key: *key,

@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use super::events::Output;
-use super::machine::Fetch;
+use super::machine::{Fetch, OffersChanged};
 use super::picker::{Pick, Picker};
 use super::requests::Request;
 use crate::peer::PeerKey;
@@ -14,13 +14,19 @@ use crate::peer::PeerKey;
 impl Fetch {
     /// Gives every peer with room something to do, one run at a time so that all get some.
     pub(super) fn assign(&mut self, now: Instant) {
-        if std::mem::take(&mut self.offers_changed) {
-            self.ledger.count_all_offers(self.config.me);
+        match std::mem::replace(&mut self.offers_changed, OffersChanged::Nowhere) {
+            OffersChanged::Nowhere => {}
+            OffersChanged::Within(changed) => {
+                self.ledger.count_offers_within(&changed, self.config.me);
+            }
+            OffersChanged::All => self.ledger.count_all_offers(self.config.me),
         }
         if std::mem::take(&mut self.others_came) {
             self.yield_turns();
         }
         let mut waiting = self.ledger.peers.by_preference();
+        let is_end = self.is_end(now);
+        waiting.retain(|key| self.has_chance(now, key, is_end));
         while !waiting.is_empty() {
             waiting.retain(|key| match self.pick(now, key) {
                 Some(pick) => {
@@ -29,9 +35,35 @@ impl Fetch {
                 }
                 None => {
                     self.note_spare_time(now, key);
+                    self.note_no_chance(now, key);
                     false
                 }
             });
+        }
+    }
+
+    /// Whether it is worth looking for something to ask of a peer: it has room, and something
+    /// happened since it had and there was nothing. At the end that changes with every byte that
+    /// comes, also for whoever had nothing to do before the end began.
+    fn has_chance(&self, now: Instant, key: &PeerKey, is_end: bool) -> bool {
+        let peer = self.ledger.peers.at(key);
+        peer.is_some_and(|peer| {
+            let may = is_end || peer.idle_since != Some(self.chances);
+            may && peer.has_room(now, &self.config, true)
+        })
+    }
+
+    /// Whether all that is left is asked of somebody.
+    fn is_end(&self, now: Instant) -> bool {
+        self.no_more_runs && !self.picker(now).is_anything_left()
+    }
+
+    /// There is nothing to ask of a peer that has room.
+    fn note_no_chance(&mut self, now: Instant, key: &PeerKey) {
+        let chances = self.chances;
+        if let Some(peer) = self.ledger.peers.at_mut(key) {
+            let has_room = peer.has_room(now, &self.config, false);
+            peer.idle_since = has_room.then_some(chances);
         }
     }
 

@@ -108,6 +108,16 @@ impl Ledger {
         }
     }
 
+    /// The same for all runs with some of these positions.
+    pub(super) fn count_offers_within(&mut self, changed: &RangeSet, me: Option<PeerKey>) {
+        for range in changed.iter() {
+            let starts: Vec<_> = self.runs.overlapping(range).collect();
+            for start in starts {
+                self.count_offers(start, me);
+            }
+        }
+    }
+
     /// The same for all runs.
     pub(super) fn count_all_offers(&mut self, me: Option<PeerKey>) {
         for wanted in self.runs.iter_mut() {

@@ -14,6 +14,7 @@ use super::ledger::Ledger;
 use super::peers::Peer;
 use super::quarantine::Quarantine;
 use super::run::Run;
+use crate::have::RangeSet;
 use crate::peer::PeerKey;
 use crate::wire::{Outcome, RequestId};
 
@@ -28,7 +29,9 @@ pub struct Fetch {
     pub(super) quarantine: Quarantine,
     pub(super) urgent: Vec<Range<u64>>,
     pub(super) no_more_runs: bool,
-    pub(super) offers_changed: bool,
+    pub(super) offers_changed: OffersChanged,
+    /// Counts the inputs after which there may be something to ask of a peer that had nothing.
+    pub(super) chances: u64,
     /// Whether somebody joined since work was given out last.
     pub(super) others_came: bool,
     pub(super) outputs: VecDeque<Output>,
@@ -36,6 +39,27 @@ pub struct Fetch {
     repeated_bytes: u64,
     /// When something happened last.
     now: Option<Instant>,
+}
+
+/// Where offers changed since they were counted.
+#[derive(Debug)]
+pub(super) enum OffersChanged {
+    /// Nowhere.
+    Nowhere,
+    /// At these positions.
+    Within(RangeSet),
+    /// Somebody came or went.
+    All,
+}
+
+impl OffersChanged {
+    pub(super) fn note(&mut self, changed: &RangeSet) {
+        *self = match std::mem::replace(self, Self::All) {
+            Self::Nowhere => Self::Within(changed.clone()),
+            Self::Within(before) => Self::Within(before.union(changed)),
+            Self::All => Self::All,
+        };
+    }
 }
 
 impl Fetch {
@@ -46,7 +70,8 @@ impl Fetch {
             quarantine: Quarantine::new(config.bad_chunks_max),
             urgent: Vec::new(),
             no_more_runs: false,
-            offers_changed: false,
+            offers_changed: OffersChanged::Nowhere,
+            chances: 0,
             others_came: false,
             now: None,
             outputs: VecDeque::new(),
@@ -58,6 +83,8 @@ impl Fetch {
 
     /// Takes note of what happened at `now`, which never goes back.
     pub fn handle(&mut self, now: Instant, input: Input) {
+        let is_usual = matches!(input, Input::Delivered { .. } | Input::Heard { .. });
+        self.chances += u64::from(!is_usual);
         match input {
             Input::Wanted(run) => self.want(run),
             Input::Unwanted(run) => {
@@ -130,6 +157,13 @@ impl Fetch {
     /// How the fetch is going.
     pub fn state(&self) -> &State {
         &self.state
+    }
+
+    /// The positions that are waited for because nobody here can send them: nothing unless the
+    /// state is to wait for a peer, an offer or an intact copy. Whoever finds them elsewhere
+    /// tells so by [`Input::Delivered`], as coming from any peer, known or not.
+    pub fn stranded(&self) -> RangeSet {
+        self.ledger.stranded(&self.state)
     }
 
     /// How many bytes came more than once, because two peers were asked for them.
@@ -231,7 +265,7 @@ impl Fetch {
             peer.praise();
         } else if outcome != Outcome::Cancelled {
             peer.offered = peer.offered.subtract(&request.ranges);
-            self.offers_changed = true;
+            self.offers_changed.note(&request.ranges);
         }
     }
 

@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use super::events::{DropReason, Output};
-use super::machine::Fetch;
+use super::machine::{Fetch, OffersChanged};
 use super::peers::Peer;
 use crate::have::RangeSet;
 use crate::peer::PeerKey;
@@ -28,14 +28,17 @@ impl Fetch {
             self.drop_peer(worse, DropReason::TooMany);
         }
         self.ledger.peers.insert(peer);
-        self.offers_changed = true;
+        self.offers_changed = OffersChanged::All;
         self.others_came = true;
     }
 
     pub(super) fn offer(&mut self, key: PeerKey, change: impl FnOnce(&mut RangeSet)) {
         if let Some(peer) = self.ledger.peers.at_mut(&key) {
+            let before = peer.offered.clone();
             change(&mut peer.offered);
-            self.offers_changed = true;
+            let changed = peer.offered.subtract(&before);
+            let changed = changed.union(&before.subtract(&peer.offered));
+            self.offers_changed.note(&changed);
         }
     }
 
@@ -44,7 +47,7 @@ impl Fetch {
             self.ledger.close(id);
         }
         self.ledger.peers.remove(&key);
-        self.offers_changed = true;
+        self.offers_changed = OffersChanged::All;
     }
 
     pub(super) fn drop_peer(&mut self, key: PeerKey, why: DropReason) {
@@ -76,9 +79,11 @@ impl Fetch {
         for peer in self.ledger.peers.iter_mut() {
             if peer.rest_until.is_some_and(|until| until <= now) {
                 peer.rest_until = None;
+                self.chances += 1;
             }
             if peer.stalls_at(&self.config).is_some_and(|at| at <= now) {
                 peer.stall();
+                self.chances += 1;
                 stalled.push(peer.key);
             }
         }

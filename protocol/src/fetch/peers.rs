@@ -11,21 +11,29 @@ use super::events::Distance;
 use super::window::Pace;
 use crate::have::RangeSet;
 use crate::peer::PeerKey;
-use crate::wire::limits::{BUSY_RETRY_MS_MAX, REQUESTS_OPEN_MAX, RUN_BYTES_MAX};
+use crate::wire::limits::{
+    BUSY_RETRY_MS_MAX, FRAME_PAYLOAD_BYTES_MAX, REQUESTS_OPEN_MAX, RUN_BYTES_MAX,
+};
 
-/// So many requests are opened however small the window, so that the next answer begins
-/// when one ends; one alone until it is known how fast the peer is.
-const REQUESTS_MIN: usize = 2;
+/// However small the window, the next request is opened when no more than this is to come, so
+/// that the next answer begins when one ends. More would keep runs waiting at a slow peer that
+/// others could bring.
+const EXPECTED_BYTES_MIN: u64 = FRAME_PAYLOAD_BYTES_MAX as u64;
 /// The most runs asked of a peer at once: the rest of what a connection may have open is for
 /// pages, and for answers whose end is still on its way.
 const REQUESTS_MAX: usize = REQUESTS_OPEN_MAX * 3 / 4;
-/// Whoever's turn it is not waits so long for each of those before it.
+/// Whoever's turn it is not waits so long for each of those before it,
 const TURN: Duration = Duration::from_millis(500);
+/// or, where a run takes longer, as long as the peer needs for so many bytes: whoever's turn it
+/// is has two of them under way,
+const TURN_BYTES: u64 = 8 << 20;
+/// and never longer than this.
+const TURN_MAX: Duration = Duration::from_secs(5);
 /// Nobody waits for more turns than this.
 const TURNS_MAX: u32 = 8;
-/// Whoever has waited takes the turns of others for so long: one of them may fetch slowly, or
-/// not at all, and is not to be waited for at every run.
-const TURNS_TAKEN: Duration = Duration::from_secs(10);
+/// Whoever has waited takes the turns of others for the time of so many: one of them may fetch
+/// slowly, or not at all, and is not to be waited for at every run.
+const TURNS_TAKEN: u32 = 20;
 /// A peer whose work was taken back is not asked again for so long.
 const REST_AFTER_STALL: Duration = Duration::from_secs(10);
 
@@ -50,6 +58,8 @@ pub(super) struct Peer {
     pub(super) stalled: bool,
     /// When it could be asked for nothing but what is another node's turn to ask for.
     pub(super) spare_since: Option<Instant>,
+    /// Which chance it was for which there was nothing to ask of it, though it has room.
+    pub(super) idle_since: Option<u64>,
 }
 
 impl Peer {
@@ -73,6 +83,7 @@ impl Peer {
             heard: now,
             stalled: false,
             spare_since: None,
+            idle_since: None,
         }
     }
 
@@ -84,13 +95,9 @@ impl Peer {
     /// Whether it may be asked for more. For a reader who waits, for one run more.
     pub(super) fn has_room(&self, now: Instant, config: &FetchConfig, urgent: bool) -> bool {
         let more = u64::from(urgent);
-        let window = self.pace.window(config) + more * RUN_BYTES_MAX;
+        let window = self.pace.window(config).max(EXPECTED_BYTES_MIN) + more * RUN_BYTES_MAX;
         let requests_max = (self.requests_max + more as usize).min(REQUESTS_MAX);
-        let least = match self.pace.rate() {
-            Some(_) => REQUESTS_MIN,
-            None => 1,
-        };
-        let below = self.requests < least || self.expected_bytes < window;
+        let below = self.requests == 0 || self.expected_bytes < window;
         self.is_live(now) && self.requests < requests_max && below
     }
 
@@ -135,7 +142,8 @@ impl Peer {
 
     /// It could be asked for nothing but what is another node's turn to ask for.
     pub(super) fn note_spare_time(&mut self, now: Instant) {
-        let is_over = |since: &Instant| *since + TURNS_TAKEN <= now;
+        let taken = self.turn() * TURNS_TAKEN;
+        let is_over = |since: &Instant| *since + taken <= now;
         if self.spare_since.as_ref().is_none_or(is_over) {
             self.spare_since = Some(now);
         }
@@ -144,15 +152,26 @@ impl Peer {
     /// Whether this node may ask it for what `turn` others are to ask for before.
     pub(super) fn may_be_asked_out_of_turn(&self, now: Instant, turn: usize) -> bool {
         let turns = u32::try_from(turn).map_or(TURNS_MAX, |turn| turn.min(TURNS_MAX));
-        let may = |since: Instant| since + TURN * turns <= now && now < since + TURNS_TAKEN;
+        let turn_time = self.turn();
+        let is_on = |since: Instant| now < since + turn_time * TURNS_TAKEN;
+        let may = |since: Instant| since + turn_time * turns <= now && is_on(since);
         turn == 0 || self.spare_since.is_some_and(may)
+    }
+
+    /// How long another's turn lasts.
+    fn turn(&self) -> Duration {
+        let time = self.pace.time_for(TURN_BYTES).unwrap_or(TURN);
+        time.clamp(TURN, TURN_MAX)
     }
 
     /// When somebody's turn is over, next after `now`.
     pub(super) fn turn_ends(&self, now: Instant) -> Option<Instant> {
         let since = self.spare_since?;
-        let turns = now.saturating_duration_since(since).as_millis() / TURN.as_millis();
-        Some(since + TURN.saturating_mul(u32::try_from(turns).unwrap_or(u32::MAX) + 1))
+        let turn = self.turn();
+        let turns = now.saturating_duration_since(since).as_millis() / turn.as_millis();
+        Some(
+            since + turn.saturating_mul(u32::try_from(turns).unwrap_or(u32::MAX).saturating_add(1)),
+        )
     }
 
     /// When its silence becomes a stall.

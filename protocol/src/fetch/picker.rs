@@ -59,9 +59,13 @@ impl Picker<'_> {
         if self.peers.len() == 1 {
             return self.runs.free().find_map(|wanted| self.offer(peer, wanted));
         }
-        let mut runs: Vec<_> = self.runs.free().collect();
-        runs.retain(|wanted| !self.is_deferred(peer, wanted));
-        runs.sort_unstable_by_key(|wanted| (wanted.rarity, wanted.turn, wanted.tie));
+        let order = |wanted: &&WantedRun| (wanted.rarity, wanted.turn, wanted.tie);
+        let offered = |wanted: &&WantedRun| {
+            let offered = peer.offered.within(wanted.run.range()).next();
+            offered.is_some() && !self.is_deferred(peer, wanted)
+        };
+        let mut runs: Vec<_> = self.runs.free().filter(offered).collect();
+        runs.sort_unstable_by_key(order);
         runs.into_iter().find_map(|wanted| self.offer(peer, wanted))
     }
 
@@ -90,6 +94,9 @@ impl Picker<'_> {
             return RangeSet::new();
         }
         let mut ranges = self.trusted(peer, &wanted.free);
+        if ranges.is_empty() {
+            return ranges;
+        }
         let nearer = self.peers.iter().filter(|other| other.goes_before(peer));
         for other in nearer.filter(|other| other.is_live(self.now)) {
             if ranges.is_empty() {

@@ -20,6 +20,25 @@ impl Ledger {
         State::Waiting(self.waiting(now))
     }
 
+    /// What is missing and nobody here offers, or only those who sent it wrong: nothing as long
+    /// as anything else is waited for.
+    pub(super) fn stranded(&self, state: &State) -> RangeSet {
+        match state {
+            State::Waiting(Waiting::Offer { .. }) => self.unoffered(),
+            State::Waiting(Waiting::Peer | Waiting::IntactCopy { .. }) => self.missing(),
+            State::Idle | State::Fetching | State::Waiting(_) => RangeSet::default(),
+        }
+    }
+
+    fn missing(&self) -> RangeSet {
+        self.runs.iter().flat_map(|w| w.missing.iter()).collect()
+    }
+
+    fn unoffered(&self) -> RangeSet {
+        let peers = self.peers.iter();
+        peers.fold(self.missing(), |left, peer| left.subtract(&peer.offered))
+    }
+
     fn waiting(&self, now: Instant) -> Waiting {
         let silent = self.peers.iter().filter(|peer| peer.requests > 0);
         if let Some(peer) = silent.min_by_key(|peer| peer.heard) {
@@ -33,11 +52,9 @@ impl Ledger {
         if let Some(until) = resting.filter_map(|peer| peer.rest_until).min() {
             return Waiting::BusyPeer { until };
         }
-        let missing: RangeSet = self.runs.iter().flat_map(|w| w.missing.iter()).collect();
-        let peers = self.peers.iter();
-        let unoffered = peers.fold(missing.clone(), |left, peer| left.subtract(&peer.offered));
+        let unoffered = self.unoffered();
         if unoffered.is_empty() {
-            let bytes = missing.total_bytes();
+            let bytes = self.missing().total_bytes();
             return Waiting::IntactCopy { bytes };
         }
         let bytes = unoffered.total_bytes();

@@ -158,7 +158,6 @@ fn beyond_the_budget_the_lowest_keys_are_listed() {
     }
 }
 
-/// The contents of lists in a snapshot, by path.
 #[test]
 fn a_list_that_is_limited_is_as_if_it_had_been_made_so() {
     let world = World::new();
@@ -176,6 +175,7 @@ fn a_list_that_is_limited_is_as_if_it_had_been_made_so() {
     }
 }
 
+/// What a file of a snapshot holds, as it is advertised.
 fn content(store: &Store, id: &SnapshotId, path: &str) -> Subject {
     let row = store.view().snapshot(id).unwrap().unwrap();
     let mut cursor = SnapshotCursor::new(&row.snapshot);

@@ -280,6 +280,11 @@ impl Receive {
         self.dest.as_path()
     }
 
+    /// Under whose right the bytes come.
+    pub fn audience(&self) -> AudienceId {
+        self.request.audience
+    }
+
     /// The snapshot.
     pub fn snapshot(&self) -> &Snapshot {
         &self.snapshot

@@ -160,8 +160,9 @@ fn device(name: &str) -> io::Result<SyncDevice> {
     Ok(device)
 }
 
-/// Public addresses of hosts and NATs: of no LAN, and nobody's (RFC 5737).
+/// Public addresses of hosts and NATs: of no LAN, and nobody's (RFC 2544). Each is of a network of
+/// its own, as on the internet.
 fn public_address(number: usize) -> Ipv4Addr {
-    let last = u8::try_from(number + 1).expect("few hosts");
-    Ipv4Addr::new(198, 51, 100, last)
+    let network = u8::try_from(number + 1).expect("few hosts");
+    Ipv4Addr::new(198, 18, network, 1)
 }

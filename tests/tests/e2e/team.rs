@@ -296,3 +296,62 @@ fn status_says_how_far_advertising_is_and_how_much_the_others_have_room_for() {
     let said: serde_json::Value = serde_json::from_str(&said).unwrap();
     assert!(said["advertising"].is_null() && said["control"].is_null());
 }
+
+/// Bob adds a folder in place and then edits one of its two files, which alice has in an
+/// artifact of her own. Gives back the id of bob's snapshot.
+fn half_lost(alice: &Node, bob: &Node) -> String {
+    let write = |node: &Node, name: &str, label: &str| {
+        let file = node.home.outside().join(name);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, data::bytes(label, 3_000_000)).unwrap();
+    };
+    write(alice, "hers/weights", "shared weights");
+    write(bob, "his/log", "log");
+    write(bob, "his/model/weights", "shared weights");
+    let folder = |node: &Node, name: &str| {
+        let folder = node.home.outside().join(name);
+        folder.to_string_lossy().into_owned()
+    };
+    alice.ok(&["add", &folder(alice, "hers")]);
+    let id = bob.ok(&["add", "--in-place", &folder(bob, "his")]);
+    write(bob, "his/model/weights", "other weights");
+    id.trim().to_owned()
+}
+
+#[test]
+fn what_nobody_has_any_more_in_an_artifact_comes_from_another_that_holds_the_same() {
+    let (alice, bob) = Node::pair();
+    let carol = Node::new();
+    carol.join(&alice.invite(), "carol");
+    carol.meets(1);
+    let id = half_lost(&alice, &bob);
+    let to = carol.home.outside().join("got");
+    let got = carol
+        .home
+        .run(&["get", &id, &to.to_string_lossy(), "--timeout", "60s"]);
+    let got = got.ok();
+    let read = |name: &str| std::fs::read(to.join(name)).unwrap();
+    assert_eq!(read("log"), data::bytes("log", 3_000_000));
+    assert_eq!(
+        read("model/weights"),
+        data::bytes("shared weights", 3_000_000)
+    );
+    assert!(got.stderr.contains("other artifacts"), "{}", got.stderr);
+}
+
+/// Else whoever makes a list of the team's chunks by their ids, and a ticket for it, would be
+/// sent their bytes by whoever uses that ticket.
+#[test]
+fn what_is_got_by_a_ticket_is_never_completed_from_what_the_team_may_read() {
+    let (alice, bob) = Node::pair();
+    let carol = Node::new();
+    carol.join(&alice.invite(), "carol");
+    carol.meets(1);
+    let id = half_lost(&alice, &bob);
+    let ticket = bob.ok(&["share", &id]);
+    let to = carol.home.outside().join("got");
+    let to = to.to_string_lossy();
+    let code = carol.code(&["get", ticket.trim(), &to, "--timeout", "3s"]);
+    assert_eq!(code, 5);
+    assert!(!Path::new(&*to).join("model/weights").exists());
+}

@@ -7,6 +7,7 @@
 
 mod coalesce;
 mod dest;
+mod elsewhere;
 mod transfer;
 mod turns;
 

@@ -18,6 +18,7 @@ use shoal_store::receive::{Next, Receive, ReceiveError, ReceiveRequest};
 use tokio_util::sync::CancellationToken;
 
 use super::coalesce::Transfer;
+use super::elsewhere::Elsewhere;
 use super::turns::Turn;
 use super::{Plan, not_whole};
 use crate::api::{ApiError, ErrorKind, Got, Level, Note, Phase};
@@ -118,10 +119,10 @@ impl Work<'_> {
             }
             swarm = Some(self.sources().await?);
         }
+        let mut wire = (0, 0);
         if let Some(swarm) = &swarm {
             self.present_earlier(swarm, &receive);
-            let fetch = swarm.fetch(Arc::clone(&receive));
-            self.watch(fetch, &receive, Some(swarm)).await?;
+            wire = self.fetch(swarm, &receive).await?;
         }
 
         self.transfer.progress(|p| p.phase = Phase::Finishing);
@@ -135,7 +136,6 @@ impl Work<'_> {
         for warning in &received.warnings {
             self.warn(warning.clone(), None);
         }
-        let (wire_in, wire_out) = swarm.as_ref().map_or((0, 0), |swarm| wire(swarm));
         Ok(Got {
             snapshot: snapshot.id(),
             dest: receive.dest().to_owned(),
@@ -144,10 +144,40 @@ impl Work<'_> {
             bytes_reused: received.progress.bytes_reused + received.progress.bytes_resumed,
             files_written: received.progress.entries_written,
             files_removed: received.removed,
-            wire_in,
-            wire_out,
+            wire_in: wire.0,
+            wire_out: wire.1,
             elapsed_ms: u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX),
         })
+    }
+
+    /// Fetches what is not here, through other artifacts as well where nobody can send it in
+    /// this one. Gives the bytes that sockets received and sent.
+    async fn fetch(
+        &self,
+        swarm: &Arc<Dialled>,
+        receive: &Arc<Receive>,
+    ) -> Result<(u64, u64), ApiError> {
+        let fetch = swarm.fetch(Arc::clone(receive));
+        let fetch = self.watch(fetch, receive, Some(swarm));
+        let Some(elsewhere) = Elsewhere::of(self.node, swarm, receive, &self.options())? else {
+            fetch.await?;
+            return Ok(wire(swarm));
+        };
+        let moved = elsewhere.moved();
+        tokio::select! {
+            fetched = fetch => fetched?,
+            never = elsewhere.run() => match never {},
+        };
+        if moved.bytes() > 0 {
+            let bytes = Size(moved.bytes());
+            self.transfer.note(Note {
+                level: Level::Info,
+                message: format!("{bytes} came from other artifacts that hold the same"),
+                hint: None,
+            });
+        }
+        let (here, there) = (wire(swarm), moved.wire());
+        Ok((here.0 + there.0, here.1 + there.1))
     }
 
     /// Waits until no other get transfers this snapshot, as long as that one gets on. One that
@@ -209,12 +239,16 @@ impl Work<'_> {
         Ok(swarm)
     }
 
-    fn dial(&self, access: Access) -> Result<Arc<Dialled>, ApiError> {
-        let options = SwarmOptions {
+    fn options(&self) -> SwarmOptions {
+        SwarmOptions {
             timeout: self.plan.timeout,
             cancelled: self.transfer.cancelled.clone(),
             down: self.plan.down_max,
-        };
+        }
+    }
+
+    fn dial(&self, access: Access) -> Result<Arc<Dialled>, ApiError> {
+        let options = self.options();
         let (transfer, node) = (Arc::clone(self.transfer), self.node.clone());
         let snapshot = self.plan.key.snapshot;
         let swarm = self

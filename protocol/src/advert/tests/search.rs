@@ -143,7 +143,7 @@ fn providers_that_several_peers_name_end_a_search() {
         "{}",
         outcome.asked.len()
     );
-    assert_eq!(outcome.seen.len(), 6);
+    assert_eq!(outcome.seen.len(), 7, "the first names two");
     assert_eq!(outcome.seen[0].key, key(1));
 }
 
@@ -161,6 +161,19 @@ fn one_liar_cannot_end_a_search() {
             .iter()
             .any(|seen| seen.provider.peer == peer(500))
     );
+}
+
+#[test]
+fn ten_liars_cannot_end_a_search_either() {
+    let mut answers: Answers = (11..=20).map(|n| (peer(n), vec![vec![500]])).collect();
+    for n in 1..=10 {
+        let invented = 1000 + 32 * n..1032 + 32 * n;
+        answers.insert(peer(n), vec![invented.collect()]);
+    }
+    let near = [(1..=20).collect()];
+    let outcome = run(SearchConfig::default(), vec![key(1)], &near, &answers);
+    let is_found = |seen: &Seen| seen.provider.peer == peer(500);
+    assert!(outcome.seen.iter().any(is_found));
 }
 
 #[test]

@@ -211,3 +211,42 @@ fn at_the_end_a_newcomer_that_was_never_measured_is_given_a_try() {
     let tried = rig.join(2, 0..4 * RUN);
     assert_eq!(runs(&tried), [slow[3].run]);
 }
+
+#[test]
+fn what_nobody_can_send_is_stranded_until_it_comes_from_elsewhere() {
+    let mut rig = Rig::new(2);
+    assert_eq!(
+        rig.fetch.stranded(),
+        RangeSet::of(0..2 * RUN),
+        "nobody is here"
+    );
+    let first = rig.join(1, 0..RUN + MIB);
+    assert_eq!(
+        rig.fetch.stranded(),
+        RangeSet::default(),
+        "some of it may come"
+    );
+    for asked in &first {
+        rig.answer(asked);
+    }
+    let left = RUN + MIB..2 * RUN;
+    assert_eq!(rig.fetch.stranded(), RangeSet::of(left.clone()));
+    // Whoever brings it need not be known here.
+    rig.deliver(9, left.start..left.start + MIB);
+    let left = left.start + MIB..left.end;
+    assert_eq!(rig.fetch.stranded(), RangeSet::of(left.clone()));
+    let outputs = rig.deliver(9, left);
+    assert!(outputs.contains(&Output::RunDone(RunId(1))), "{outputs:?}");
+    assert_eq!(rig.fetch.state(), &State::Idle);
+    assert_eq!(rig.fetch.stranded(), RangeSet::default());
+}
+
+#[test]
+fn what_all_sent_wrong_is_stranded_too() {
+    let mut rig = Rig::new(1);
+    let first = rig.join(1, 0..RUN);
+    rig.bad(1, 0..65536);
+    rig.deliver(1, 65536..RUN);
+    rig.end(&first[0], Outcome::Complete);
+    assert_eq!(rig.fetch.stranded(), RangeSet::of(0..65536));
+}

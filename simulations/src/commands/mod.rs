@@ -1,0 +1,10 @@
+//! The commands, one a file.
+
+pub mod fanout;
+pub mod faults;
+pub mod lookup;
+pub mod sites;
+pub mod sweep;
+
+/// Why a command failed.
+pub type Failure = Box<dyn std::error::Error>;
