@@ -42,7 +42,7 @@ const DATA_PORT: u16 = 4747;
 const CONTROL_PORT: u16 = 4748;
 
 /// What is measured.
-const ATTACKS: [(&str, Attack, u16); 8] = [
+const ATTACKS: [(&str, Attack, u16); 9] = [
     (
         "1,000 silent connections to the data plane",
         Attack::Crowd,
@@ -81,6 +81,11 @@ const ATTACKS: [(&str, Attack, u16); 8] = [
     (
         "a source, named first, that says that it has all and sends nothing",
         Attack::Silence,
+        0,
+    ),
+    (
+        "a source, named first, that tells without end of ever more scattered positions",
+        Attack::Telling,
         0,
     ),
 ];
@@ -192,8 +197,8 @@ impl Scene {
 
     /// An honest get while an attack goes on.
     fn get_under(&mut self, attack: Attack, port: u16) -> io::Result<Outcome> {
-        let silence = attack == Attack::Silence;
-        let at = match silence {
+        let is_source = attack.of_a_source().is_some();
+        let at = match is_source {
             true => format!("{}:0", self.attacker.ip),
             false => format!("{}:{port}", self.served.ip),
         };
@@ -206,7 +211,7 @@ impl Scene {
             .arg(self.dir.join("member"));
         let (said, _attacking) = ticket_of(self.attacker.take_in(&command))?;
         let honest = self.ticket.clone();
-        if silence {
+        if is_source {
             self.ticket = said;
         }
         let outcome = self.get();

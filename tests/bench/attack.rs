@@ -3,7 +3,6 @@
 //! Owns: the attacks, each as hard as one process can without waiting for anybody: whoever is
 //! hung up on comes back at once. Says `ready` when it is at work. Refuses: measuring.
 
-use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,13 +11,11 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use shoal_control::Protocol;
-use shoal_node::data::link::Link;
 use shoal_node::data::tls::TlsIdentity;
 use shoal_node::data::tls_stream::TlsStream;
 use shoal_node::identity::Identity;
-use shoal_protocol::access::presentation::Binding;
 use shoal_protocol::access::team::Invitation;
-use shoal_protocol::access::{Nonce, Presentation, Scope, Ticket};
+use shoal_protocol::access::{Scope, Ticket};
 use shoal_protocol::advert::{
     AdvertKey, BATCH_KEYS_MAX, FIND_KEYS_MAX, Find, LOCATE_IDS_MAX, Locate, Sought, TTL_S_MAX,
 };
@@ -26,9 +23,8 @@ use shoal_protocol::bounded::List;
 use shoal_protocol::have::RangeSet;
 use shoal_protocol::id::ChunkId;
 use shoal_protocol::peer::PeerKey;
-use shoal_protocol::wire::{
-    Codecs, Features, Hello, Message, Ping, Present, RequestId, RunRequest,
-};
+use shoal_protocol::wire::{Codecs, Ping, RequestId, RunRequest};
+use shoal_tests::guest::{Ended, Guest};
 use shoal_tests::liar::{Conduct, Liar};
 use shoal_tests::rogue::{Rogue, keys};
 use tokio::io::AsyncReadExt;
@@ -45,9 +41,6 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// What one asks for who takes nothing, in runs of so many bytes.
 const RUNS: u64 = 4;
 const RUN_BYTES: u64 = 16 << 20;
-
-/// Why somebody was hung up on.
-type Ended = Box<dyn Error + Send + Sync>;
 
 /// What is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -66,6 +59,19 @@ pub enum Attack {
     Locates,
     /// A source that says that it has everything, and sends nothing.
     Silence,
+    /// A source that sends nothing and tells of what it has without end.
+    Telling,
+}
+
+impl Attack {
+    /// What a source does, if it is one.
+    pub fn of_a_source(self) -> Option<Conduct> {
+        match self {
+            Self::Silence => Some(Conduct::Silent),
+            Self::Telling => Some(Conduct::Tells),
+            _ => None,
+        }
+    }
 }
 
 /// The words for an attack.
@@ -92,8 +98,8 @@ pub fn run(at: SocketAddr, orders: &Orders) -> io::Result<()> {
     let ticket = ticket.ok_or_else(|| missing("pretend"))?;
     let invitation = orders.invitation.as_deref();
     let invitation = invitation.ok_or_else(|| missing("invitation"))?;
-    if orders.attack == Attack::Silence {
-        let liar = Liar::start(of, ticket, Conduct::Silent, at);
+    if let Some(conduct) = orders.attack.of_a_source() {
+        let liar = Liar::start(of, ticket, conduct, at);
         println!("{}", liar.ticket());
         loop {
             std::thread::park();
@@ -152,25 +158,10 @@ async fn prove(at: SocketAddr, victim: PeerKey) -> Result<(), Ended> {
 
 /// Shows a ticket, with a new key, asks, and reads nothing of the answers.
 async fn take_nothing(at: SocketAddr, victim: PeerKey, ticket: Arc<Ticket>) -> Result<(), Ended> {
-    let identity = Identity::generate();
-    let tls = TlsIdentity::new(&identity)?;
-    let stream = TcpStream::connect(at).await?;
-    let stream = TlsStream::connect(stream, tls.client(victim)?).await?;
-    let mut link = Link::new(stream.peer(), stream);
-    let hello = Hello::new(Features::NONE, Nonce([1; 32]), "taker", List::empty());
-    link.writer.send(hello, &[]).await?;
-    link.writer.flush().await?;
-    let (Message::Hello(hello), _) = link.reader.message(|_| true).await? else {
-        return Err("no hello".into());
-    };
-    let binding = Binding {
-        client: identity.peer_key(),
-        server: victim,
-        nonce: hello.nonce,
-    };
     let holder = ticket.secret().ok_or("a ticket for somebody")?.keypair();
-    let presentation = Presentation::new(ticket.grant().clone(), &holder, &binding);
-    link.writer.send(Present { presentation }, &[]).await?;
+    let mut guest = Guest::connect(at, victim, &Identity::generate()).await?;
+    guest.present(ticket.grant(), &holder).await?;
+    let mut link = guest.link;
     let Scope::Snapshot(snapshot) = ticket.grant().grant.scope;
     for run in 0..RUNS {
         let asked = RunRequest {

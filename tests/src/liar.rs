@@ -1,11 +1,11 @@
 //! A source that sends wrong bytes for a part of the chunks that it is asked for, or says that
-//! it has everything and never sends any of it.
+//! it has everything and never sends any of it, or never ends to say what it has.
 //!
 //! Owns: a node's home whose node does not run, and what it says to those who connect: it
 //! lets in whoever presents a grant, hands out pages as they are, and answers runs from the
 //! store with one byte of each chunk that it lies about changed. It lies about the same
-//! chunks every time. One that is silent answers neither pages nor runs. Refuses: everything else that a node does; it knows of no others, and
-//! compresses nothing.
+//! chunks every time. One that is silent or tells answers neither pages nor runs. Refuses:
+//! everything else that a node does; it knows of no others, and compresses nothing.
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -20,11 +20,12 @@ use shoal_node::data::tls_stream::TlsStream;
 use shoal_node::identity::Identity;
 use shoal_protocol::access::{Address, Nonce, Scope, Ticket};
 use shoal_protocol::bounded::List;
+use shoal_protocol::have::{RANGES_MAX, RangeSet};
 use shoal_protocol::manifest::{SnapshotCursor, Step};
 use shoal_protocol::snapshot::Snapshot;
 use shoal_protocol::wire::{
-    Admitted, Codec, Features, Hello, Message, Outcome, PageCodec, PageHead, PageRequest, Pages,
-    Pong, RunData, RunEnd, RunRequest,
+    Admitted, Codec, Features, Have, HaveUpdate, Hello, Message, Outcome, PageCodec, PageHead,
+    PageRequest, Pages, Pong, RunData, RunEnd, RunRequest,
 };
 use shoal_store::disk::real::RealDisk;
 use shoal_store::{RunReader, Store, StoreOptions};
@@ -37,6 +38,9 @@ use crate::data;
 /// What is sent at once, as a node does.
 const PIECE_BYTES_MAX: u64 = 512 << 10;
 
+/// Who tells without end tells of so many more ranges before it begins anew.
+const TOLD_MORE: u64 = 10_000;
+
 /// Why a connection ended.
 type Ended = Box<dyn Error + Send + Sync>;
 
@@ -47,6 +51,8 @@ pub enum Conduct {
     Lies(u64),
     /// It sends nothing.
     Silent,
+    /// It sends nothing but what it pretends to have: as scattered as may be, and ever more.
+    Tells,
 }
 
 /// See the top of this file. It goes when it is dropped.
@@ -70,7 +76,7 @@ struct Desk {
     snapshot: Snapshot,
     /// Where the chunks begin that it lies about.
     wrong: BTreeSet<u64>,
-    is_silent: bool,
+    conduct: Conduct,
     told: Arc<Told>,
 }
 
@@ -139,7 +145,7 @@ impl Desk {
     fn open(home: &Path, ticket: &Ticket, conduct: Conduct, told: Arc<Told>) -> Self {
         let percent = match conduct {
             Conduct::Lies(percent) => percent,
-            Conduct::Silent => 0,
+            Conduct::Silent | Conduct::Tells => 0,
         };
         let store = Store::open(RealDisk::shared(), home, StoreOptions::default())
             .expect("a home whose node does not run");
@@ -160,7 +166,7 @@ impl Desk {
             store,
             snapshot,
             wrong,
-            is_silent: conduct == Conduct::Silent,
+            conduct,
             told,
         }
     }
@@ -181,13 +187,45 @@ impl Desk {
                         offers_all: true,
                     };
                     link.writer.send(admitted, &[]).await?;
+                    if self.conduct == Conduct::Tells {
+                        return self.tell(&mut link).await;
+                    }
                 }
-                Message::PageRequest(_) | Message::RunRequest(_) if self.is_silent => {}
+                Message::PageRequest(_) | Message::RunRequest(_)
+                    if self.conduct == Conduct::Silent => {}
                 Message::PageRequest(asked) => self.send_pages(&mut link, &asked).await?,
                 Message::RunRequest(asked) => self.send_run(&mut link, &asked).await?,
                 Message::Ping(ping) => link.writer.send(Pong { token: ping.token }, &[]).await?,
                 Message::Bye(_) => return Ok(()),
                 _ => {}
+            }
+            link.writer.flush().await?;
+        }
+    }
+
+    /// Tells without end of what it has: of as many ranges as may be told, and then of one more
+    /// and one more.
+    async fn tell(&self, link: &mut Link) -> Result<(), Ended> {
+        let snapshot = self.snapshot.id();
+        let at = |i| RangeSet::of(2 * i..2 * i + 1);
+        let most = RANGES_MAX as u64 - TOLD_MORE;
+        let scattered: RangeSet = (0..most).map(|i| 2 * i..2 * i + 1).collect();
+        let scattered = scattered.to_bytes()?;
+        let mut generation = 0;
+        loop {
+            generation += 1;
+            let have = Have {
+                snapshot,
+                generation,
+            };
+            link.writer.send(have, &scattered).await?;
+            for more in most..most + TOLD_MORE {
+                generation += 1;
+                let update = HaveUpdate {
+                    snapshot,
+                    generation,
+                };
+                link.writer.send(update, &at(more).to_bytes()?).await?;
             }
             link.writer.flush().await?;
         }

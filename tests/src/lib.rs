@@ -6,6 +6,7 @@
 
 pub mod chunks;
 pub mod data;
+pub mod guest;
 pub mod internet;
 pub mod lab;
 pub mod liar;

@@ -16,7 +16,8 @@ use shoal_control::{
 use shoal_node::identity::Identity;
 use shoal_protocol::access::team::Invitation;
 use shoal_protocol::advert::{
-    AdvertAck, AdvertBatch, AdvertKey, BATCH_KEYS_MAX, Refusal as AdvertRefusal, TTL_S_MAX,
+    AdvertAck, AdvertBatch, AdvertKey, BATCH_KEYS_MAX, Locate, Located, Refusal as AdvertRefusal,
+    TTL_S_MAX,
 };
 use shoal_protocol::bounded::List;
 
@@ -93,6 +94,12 @@ impl Rogue {
     pub async fn send(&self, batch: &AdvertBatch) -> Option<AdvertAck> {
         let answer = self.send_bytes(Protocol::Advert, batch.to_bytes());
         AdvertAck::from_bytes(&answer.await?).ok()
+    }
+
+    /// Asks where these stand; gives what is said to it, if anything is.
+    pub async fn locate(&self, question: &Locate) -> Option<Located> {
+        let answer = self.send_bytes(Protocol::Locate, question.to_bytes());
+        Located::from_bytes(&answer.await?, question).ok()
     }
 
     /// Sends any bytes as a request.

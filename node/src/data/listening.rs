@@ -11,11 +11,12 @@ use shoal_protocol::id::{PageId, SnapshotId};
 use shoal_protocol::wire::{
     Admitted, ByeReason, Codec, Features, Kind, Message, PageCodec, Pages, Pong, RequestId, RunData,
 };
+use tokio::time::{Instant, sleep_until};
 
 use super::buffers::BufferPool;
 use super::coding::Decoder;
 use super::link::LinkReader;
-use super::offer::{After, Beyond, Offer};
+use super::offer::{After, Beyond, Offer, Telling};
 use super::session::{
     Frame, Open, RunReply, Session, SessionError, Told, farewell, refusal, retry_in,
 };
@@ -27,6 +28,7 @@ pub(crate) struct Listening {
     pub(super) buffers: BufferPool,
     pub(super) told: Box<dyn Fn(Told) + Send + Sync>,
     pub(super) decoder: Decoder,
+    pub(super) telling: Telling,
 }
 
 impl Listening {
@@ -189,9 +191,13 @@ impl Listening {
         Ok(())
     }
 
+    /// Takes what is told of an offer. A source that tells without end is read on later.
     async fn take_ranges(&mut self, length: usize) -> Result<RangeSet, SessionError> {
         let mut payload = vec![0; length];
         self.reader.payload(&mut payload).await?;
+        if let Some(until) = self.telling.told(Instant::now()) {
+            sleep_until(until).await;
+        }
         RangeSet::from_bytes(&payload).map_err(|error| misbehaved(&error.to_string()))
     }
 

@@ -1,9 +1,18 @@
 //! What a source says that it offers of a snapshot.
 //!
 //! Owns: the set and the generation that it was told with, as large as one that can be told at
-//! once and no larger, whatever comes. Refuses: positions that the snapshot does not have.
+//! once and no larger, whatever comes; and how often it is listened to. Refuses: positions that
+//! the snapshot does not have.
+
+use std::time::Duration;
 
 use shoal_protocol::have::{RANGES_MAX, RangeSet};
+use tokio::time::Instant;
+
+/// A node that is still getting something tells of it twice a second.
+const TOLD_EVERY: Duration = Duration::from_millis(100);
+/// So often at once after it was quiet.
+const TOLD_AT_ONCE: u32 = 32;
 
 /// See the top of this file.
 #[derive(Debug, Clone, Default)]
@@ -83,6 +92,25 @@ impl Offer {
     }
 }
 
+/// How often a source told of its offer. Whatever it tells, all that is to be fetched is looked
+/// at anew, so that one that tells without end would keep a processor busy.
+#[derive(Debug, Default)]
+pub(super) struct Telling {
+    /// When all that was told would have been told at the pace that is allowed.
+    even: Option<Instant>,
+}
+
+impl Telling {
+    /// Counts what is told at `now`; says until when nothing more is to be read of a source that
+    /// told too much.
+    pub(super) fn told(&mut self, now: Instant) -> Option<Instant> {
+        let even = self.even.map_or(now, |even| even.max(now)) + TOLD_EVERY;
+        self.even = Some(even);
+        let early = TOLD_EVERY * TOLD_AT_ONCE;
+        (even > now + early).then(|| even - early)
+    }
+}
+
 /// So many are inserted one by one.
 const FEW: usize = 16;
 
@@ -141,6 +169,23 @@ mod tests {
             );
         }
         assert_eq!(offer.add(&RangeSet::of(0..1), 1, BYTES), Ok(After::Known));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_tells_without_end_is_listened_to_ten_times_a_second() {
+        let mut telling = Telling::default();
+        let began = Instant::now();
+        for _ in 0..TOLD_AT_ONCE + 600 {
+            if let Some(until) = telling.told(Instant::now()) {
+                tokio::time::sleep_until(until).await;
+            }
+        }
+        assert_eq!(began.elapsed(), Duration::from_secs(60));
+        // Who tells as often as nodes do is never waited for.
+        for _ in 0..TOLD_AT_ONCE * 10 {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            assert_eq!(telling.told(Instant::now()), None);
+        }
     }
 
     #[test]

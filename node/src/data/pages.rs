@@ -44,7 +44,7 @@ pub(crate) async fn fetch(hub: &Arc<Hub>, pages: Vec<PageId>) -> Result<(), Fetc
         let useful = sessions
             .values()
             .filter(|session| !asked_in_vain.contains(&session.peer))
-            .max_by_key(|session| (!session.is_passed_over(), session.offered().total_bytes()));
+            .max_by_key(|session| (!session.is_passed_over(), session.offered_bytes()));
         let Some(session) = useful else {
             if let Some(why) = hub.hopeless() {
                 return Err(why);

@@ -95,8 +95,7 @@ impl Server {
 
     /// Takes a request for a run; the visitor has noted that it is open.
     pub(crate) fn ask(self: &Arc<Self>, visitor: &Arc<Visitor>, asked: RunRequest) {
-        let offered = visitor.offered(&asked.snapshot);
-        let ranges = offered.map(|offered| asked.ranges.intersect(&offered));
+        let ranges = visitor.offered_of(&asked.snapshot, &asked.ranges);
         let Some(ranges) = ranges.filter(|ranges| !ranges.is_empty()) else {
             // The same whether it may not be had, is not here, or does not exist.
             visitor.end(asked.request, Outcome::NotHeld);

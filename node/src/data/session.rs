@@ -35,7 +35,7 @@ use super::coding::Decoder;
 use super::dial::Dialled;
 use super::link::{Link, LinkError, LinkReader};
 use super::listening::Listening;
-use super::offer::Offer;
+use super::offer::{Offer, Telling};
 use super::outbox::Outbox;
 use super::swarm::Access;
 use super::traffic::Traffic;
@@ -252,6 +252,7 @@ impl Session {
             buffers,
             told,
             decoder: Decoder::new(),
+            telling: Telling::default(),
         };
         Ok((session, listening, writing.boxed()))
     }
@@ -267,6 +268,11 @@ impl Session {
     /// What the source offers now.
     pub(crate) fn offered(&self) -> RangeSet {
         self.offer().ranges().clone()
+    }
+
+    /// How many bytes the source offers now.
+    pub(crate) fn offered_bytes(&self) -> u64 {
+        self.offer().ranges().total_bytes()
     }
 
     /// Whether the source offers all of `range` now.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -22,6 +23,8 @@ use shoal_store::ingest::{AddMode, AddRequest};
 use shoal_store::progress::Silent;
 use shoal_store::receive::{Receive, ReceiveRequest, Received};
 use shoal_store::{Store, StoreOptions};
+use tokio::task::spawn_blocking;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Nothing but TCP.
@@ -310,4 +313,27 @@ pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(60), what)
         .await
         .expect("it happens soon")
+}
+
+/// Holds the clock of a paused runtime where it is, so that what happens, happens without
+/// waiting; for a minute at most, so that a test that waits in vain ends.
+pub(crate) struct StillClock {
+    began: Instant,
+    _let_go: Sender<()>,
+}
+
+impl StillClock {
+    pub(crate) fn hold() -> Self {
+        let (let_go, end) = channel::<()>();
+        // Such a clock does not advance while blocking work is done.
+        spawn_blocking(move || end.recv_timeout(Duration::from_secs(60)));
+        Self {
+            began: Instant::now(),
+            _let_go: let_go,
+        }
+    }
+
+    pub(crate) fn assert_it_stood(&self) {
+        assert_eq!(self.began.elapsed(), Duration::ZERO, "something waited");
+    }
 }

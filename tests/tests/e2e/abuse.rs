@@ -1,13 +1,18 @@
 //! Members that want more of each other's nodes than they may have.
 
+use std::net::Ipv4Addr;
 use std::path::Path;
 
 use shoal_control::Protocol;
 use shoal_node::identity::Identity;
 use shoal_protocol::access::team::Invitation;
-use shoal_protocol::advert::{Refusal, TTL_S_MAX};
+use shoal_protocol::access::{Grant, Rights, Scope, SignedGrant};
+use shoal_protocol::advert::{Locate, Refusal, Sought, TTL_S_MAX};
+use shoal_protocol::bounded::List;
 use shoal_protocol::id::{ChunkId, SnapshotId};
+use shoal_protocol::wire::{Message, RefusedReason};
 use shoal_tests::data;
+use shoal_tests::guest::Guest;
 use shoal_tests::rogue::{Rogue, keys};
 use tokio::runtime::Runtime;
 
@@ -98,16 +103,21 @@ fn holds(dir: &Path, bytes: &[u8], but: &Path) -> bool {
     })
 }
 
+/// Asked for with the commands that there are, and by a member that asks, whether it was told
+/// that there is something or not, the node that has it: for the snapshot, and for where its
+/// chunk stands.
 #[test]
 fn a_private_snapshot_is_to_other_members_like_one_that_is_not_there() {
     let alice = Node::founder("alice");
     let bob = Node::new();
-    bob.join(&alice.invite(), "bob");
+    let invitation = alice.invite();
+    bob.join(&invitation, "bob");
     bob.meets(1);
     alice.meets(1);
-    let bytes = data::bytes("diary", 50_000);
-    let file = write(alice.home.outside(), "diary", &bytes);
+    let diary = data::bytes("diary", ONE_CHUNK);
+    let file = write(alice.home.outside(), "diary", &diary);
     let private = alice.ok(&["add", "--private", &file]).trim().to_owned();
+    let shared = alice.add("shared", ONE_CHUNK);
     let nobodys = SnapshotId::of(b"nobody has this").to_string();
     for command in [
         &["get", "ID", "to", "--timeout", "4s"][..],
@@ -126,15 +136,78 @@ fn a_private_snapshot_is_to_other_members_like_one_that_is_not_there() {
         assert!([4, 5].contains(&of_private.0), "{of_private:?}");
     }
     assert_eq!(alice.code(&["ls", &private]), 0, "it is there");
+
+    let runtime = Runtime::new().unwrap();
+    let _entered = runtime.enter();
+    let mallory = Mallory::instead_of(bob, &alice, &invitation);
+    let [private, shared, nobodys] = [private, shared, nobodys].map(|id| id.parse().unwrap());
+    let answer = |snapshot| runtime.block_on(mallory.asks_for(&alice, snapshot));
+    assert_eq!(answer(shared), None, "it is let in");
+    assert_eq!(answer(private), Some(RefusedReason::NotPermitted));
+    assert_eq!(answer(nobodys), Some(RefusedReason::NotPermitted));
+    let is_told_where = |bytes: &[u8]| {
+        let sought = List::new(vec![Sought::Chunk(ChunkId::of(bytes))]).unwrap();
+        let question = Locate { sought };
+        let located = runtime.block_on(mallory.rogue.locate(&question));
+        located.is_some_and(|located| !located.places.is_empty())
+    };
+    // What came later is listed later.
+    while !is_told_where(&data::bytes("shared", ONE_CHUNK)) {}
+    assert!(!is_told_where(&diary));
 }
 
-/// The key of a member whose node is off, and the way to one that is up.
-fn rogue(of: Node, at: &Node, invitation: &str) -> Rogue {
-    of.daemon.signal_and_wait();
-    let identity = Identity::load_or_create(&of.home.path()).unwrap();
-    let invitation = Invitation::from_text(invitation).unwrap();
-    let control = format!("127.0.0.1:{}", at.port + 1).parse().unwrap();
-    Rogue::start(control, &invitation, &identity).unwrap()
+/// A member that is not the node that it was.
+struct Mallory {
+    identity: Identity,
+    invitation: Invitation,
+    rogue: Rogue,
+}
+
+impl Mallory {
+    /// With the key of a member whose node goes off for it; connected to one that is up, whose
+    /// `invitation` it had. To be called in a runtime.
+    fn instead_of(member: Node, at: &Node, invitation: &str) -> Self {
+        member.daemon.signal_and_wait();
+        let identity = Identity::load_or_create(&member.home.path()).unwrap();
+        let invitation = Invitation::from_text(invitation).unwrap();
+        let control = (Ipv4Addr::LOCALHOST, at.port + 1).into();
+        Self {
+            rogue: Rogue::start(control, &invitation, &identity).unwrap(),
+            identity,
+            invitation,
+        }
+    }
+
+    /// Asks the node that invited it for a snapshot, as a member does; gives why it is not let
+    /// in, unless it is.
+    async fn asks_for(&self, at: &Node, snapshot: SnapshotId) -> Option<RefusedReason> {
+        let me = self.identity.peer_key();
+        let grant = Grant {
+            issuer: me,
+            holder: me,
+            scope: Scope::Snapshot(snapshot),
+            rights: Rights::READ,
+            issued_unix_s: 0,
+            expires_unix_s: None,
+            nonce: rand::random(),
+        };
+        let grant = SignedGrant::sign(grant, self.identity.keypair());
+        let data = (Ipv4Addr::LOCALHOST, at.port).into();
+        let guest = Guest::connect(data, self.invitation.minter, &self.identity);
+        let mut guest = guest.await.unwrap();
+        guest
+            .present(&grant, self.identity.keypair())
+            .await
+            .unwrap();
+        match guest.link.reader.message(|_| true).await.unwrap() {
+            (Message::Refused(refused), _) => Some(refused.reason),
+            (Message::Admitted(admitted), _) => {
+                assert_eq!(admitted.snapshot.id(), snapshot);
+                None
+            }
+            (other, _) => panic!("{other:?}"),
+        }
+    }
 }
 
 #[test]
@@ -147,7 +220,7 @@ fn a_member_that_floods_a_node_with_records_is_held_back_and_others_find_what_th
     bob.meets(1);
     let runtime = Runtime::new().unwrap();
     let _entered = runtime.enter();
-    let rogue = rogue(mallory, &alice, &invitation);
+    let Mallory { rogue, .. } = Mallory::instead_of(mallory, &alice, &invitation);
     let epoch = runtime.block_on(rogue.epoch());
     let send = |batch| runtime.block_on(rogue.send(&batch)).unwrap();
     for (batch, refusal) in [

@@ -1,5 +1,6 @@
 //! Clients that want more than they may have.
 
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ use shoal_protocol::wire::{
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::harness::{Node, TCP, noise, over_tcp_and_quic, soon};
+use crate::harness::{Node, StillClock, TCP, noise, over_tcp_and_quic, soon, write_files};
 
 /// A client that says what it likes.
 struct Client {
@@ -223,31 +224,43 @@ async fn a_right_to_one_snapshot_opens_no_other(ways: Ways) {
 }
 
 /// Somebody who may read one version names parts of another as bases, to learn from how
-/// short the answers are what stands in it.
+/// short the answers are what stands in it. The same with a manifest of his own that lists what
+/// he may not read: the node that got it filled the file from its disk.
 async fn what_may_not_be_read_is_no_base_either(ways: Ways) {
     let (alice, listener, ticket, snapshot) = sharer(ways, 2_000_000).await;
     let secret = alice.path("secret.bin");
     let mut bytes = noise(9, 2_000_000);
     bytes.splice(1_000_000..1_000_000, *b"an insertion");
-    std::fs::write(&secret, bytes).unwrap();
+    std::fs::write(&secret, &bytes).unwrap();
     let secret = alice.add(&secret);
     let at = listener.addresses()[0];
     let (second, _) = alice.ticket(secret, at);
-    for (what, may_read, start, expected) in [
-        ("no right to the base", false, 0, false),
-        ("a right to it", true, 0, true),
-        ("a base that begins within a chunk", true, 5, false),
+    let (mallory, dir) = (Node::with_ways(ways), "forged");
+    let files = [("a", bytes), ("b", noise(17, 300_000))];
+    write_files(&mallory.path(dir), &files);
+    let forged = mallory.add(&mallory.path(dir));
+    let source = mallory.listen().await;
+    let (of_mallory, _) = mallory.ticket(forged, source.addresses()[0]);
+    let got = soon(alice.get(&of_mallory, &alice.path(dir))).await;
+    let (_, received) = got.unwrap();
+    assert!(received.progress.bytes_reused > 1_900_000, "{received:?}");
+    let (third, _) = alice.ticket(forged, at);
+    for (what, of, presented, start, expected) in [
+        ("no right to the base", secret, None, 0, false),
+        ("a right to it", secret, Some(&second), 0, true),
+        ("it begins within a chunk", secret, Some(&second), 5, false),
+        ("it is held, not on offer", forged, Some(&third), 0, false),
     ] {
         let mut client = Client::connect(ways, alice.identity.peer_key(), at).await;
         client.enter(&ticket).await;
-        if may_read {
-            client.enter(&second).await;
+        if let Some(presented) = presented {
+            client.enter(presented).await;
         }
-        // The first chunks of both are the same, so the first one's length is a boundary.
+        // The first chunks of all are the same, so the first one's length is a boundary.
         let end = alice.first_chunk_bytes(&secret);
         let base = Base {
             position: 0,
-            snapshot: secret.id(),
+            snapshot: of.id(),
             start,
             end,
         };
@@ -299,12 +312,12 @@ async fn more_requests_than_allowed_are_turned_down(ways: Ways) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+/// The clock stands still, so nobody goes because of the five seconds that strangers have.
+#[tokio::test(start_paused = true)]
 async fn a_thousand_idle_strangers_do_not_keep_an_honest_one_out() {
-    let alice = Node::new();
+    let alice = Node::with_ways(TCP);
     let path = alice.path("data.bin");
-    let bytes = noise(11, 5_000_000);
-    std::fs::write(&path, &bytes).unwrap();
+    std::fs::write(&path, noise(11, 1_000_000)).unwrap();
     let snapshot = alice.add(&path);
     let listener = alice
         .listen_as(ListenerConfig {
@@ -313,21 +326,28 @@ async fn a_thousand_idle_strangers_do_not_keep_an_honest_one_out() {
             ..ListenerConfig::default()
         })
         .await;
-    let at = listener.addresses()[0];
+    let (server, at) = (alice.identity.peer_key(), listener.addresses()[0]);
     let (ticket, _) = alice.ticket(snapshot, at);
+    let clock = StillClock::hold();
     let mut idle = Vec::new();
     for _ in 0..1000 {
         idle.push(TcpStream::connect(at).await.unwrap());
     }
-    let bob = Node::new();
-    let dest = bob.path("got.bin");
-    soon(bob.get(&ticket, &dest)).await.unwrap();
-    assert!(std::fs::read(&dest).unwrap() == bytes);
-    // All but the youngest were hung up on.
-    for stream in &mut idle[..900] {
-        let ended = soon(stream.read(&mut [0; 1])).await;
+    let mut honest = Client::connect(TCP, server, at).await;
+    honest.enter(&ticket).await;
+    honest.ask(1, snapshot.id(), 0..snapshot.bytes).await;
+    assert!(matches!(honest.hear().await, Some(Message::RunData(_))));
+    // All but the youngest were hung up on, the honest one having been a stranger too.
+    for stream in &mut idle[..1000 - 63] {
+        let ended = stream.read(&mut [0; 1]).await;
         assert!(matches!(ended, Ok(0) | Err(_)));
     }
+    let still_waits = |stream: &TcpStream| {
+        let read = stream.try_read(&mut [0; 1]);
+        read.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+    };
+    assert!(idle[1000 - 63..].iter().all(still_waits));
+    clock.assert_it_stood();
 }
 
 /// A ticket may be used by many, so whoever has it may come many times.
