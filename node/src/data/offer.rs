@@ -19,6 +19,8 @@ const TOLD_AT_ONCE: u32 = 32;
 pub(super) struct Offer {
     ranges: RangeSet,
     generation: u64,
+    /// How often it was changed.
+    changes: u64,
 }
 
 /// The source offers positions behind the end of the snapshot.
@@ -39,6 +41,7 @@ impl Offer {
         Self {
             ranges,
             generation: 0,
+            changes: 0,
         }
     }
 
@@ -46,8 +49,14 @@ impl Offer {
         &self.ranges
     }
 
+    /// How often it was changed: who saw it then knows all of it.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes
+    }
+
     /// The source does not have these positions after all.
     pub(super) fn lacks(&mut self, range: std::ops::Range<u64>) {
+        self.changes += 1;
         self.ranges.remove(range);
     }
 
@@ -62,6 +71,7 @@ impl Offer {
         *self = Self {
             ranges: told,
             generation,
+            changes: self.changes + 1,
         };
         Ok(())
     }
@@ -80,6 +90,7 @@ impl Offer {
         if self.ranges.range_count() + told.range_count() > RANGES_MAX {
             return Ok(After::Ask);
         }
+        self.changes += 1;
         // A source may send many with little in each: those cost what is in them.
         match told.range_count() <= FEW {
             true => told.iter().for_each(|range| self.ranges.insert(range)),

@@ -270,6 +270,19 @@ impl Session {
         self.offer().ranges().clone()
     }
 
+    /// The same, and how often it had changed by then.
+    pub(crate) fn offered_now(&self) -> (RangeSet, u64) {
+        let offer = self.offer();
+        (offer.ranges().clone(), offer.changes())
+    }
+
+    /// The same, if it changed since it had changed so often.
+    pub(crate) fn offered_since(&self, changes: u64) -> Option<(RangeSet, u64)> {
+        let offer = self.offer();
+        let is_new = offer.changes() != changes;
+        is_new.then(|| (offer.ranges().clone(), offer.changes()))
+    }
+
     /// How many bytes the source offers now.
     pub(crate) fn offered_bytes(&self) -> u64 {
         self.offer().ranges().total_bytes()
