@@ -188,9 +188,10 @@ async fn flood(
     identity: &Identity,
     attack: Attack,
 ) -> io::Result<()> {
-    let rogue = Rogue::start(at, invitation, identity);
-    let rogue = rogue.map_err(|error| io::Error::other(error.to_string()))?;
-    let epoch = rogue.epoch().await;
+    let rogue = Rogue::connect(at, invitation, identity).await;
+    let rogue = rogue.map_err(io::Error::other)?;
+    let silent = || io::Error::other("the node does not answer");
+    let epoch = rogue.epoch().await.ok_or_else(silent)?;
     for _ in 0..REQUESTS {
         let rogue = rogue.clone();
         tokio::spawn(async move {

@@ -3,13 +3,12 @@
 //! Owns: a connection to one node with a member's key, and sending requests over it.
 //! Refuses: to answer anything, and to doubt anybody.
 
-use std::error::Error;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
+use libp2p::Multiaddr;
 use shoal_control::{
     ControlConfig, ControlHandle, ControlPlane, Membership, PeerId, Protocol, Refusal, Requests,
 };
@@ -21,8 +20,8 @@ use shoal_protocol::advert::{
 };
 use shoal_protocol::bounded::List;
 
-/// Whoever does not reach the node tries again after this.
-const PAUSE: Duration = Duration::from_millis(50);
+use crate::guest::Ended;
+
 /// Epochs have numbers below this.
 const EPOCHS: u64 = 16;
 
@@ -54,40 +53,39 @@ impl Requests for Anybody {
 }
 
 impl Rogue {
-    /// Dials the node that minted `invitation`, whose control plane is `at`, as `identity`. To
-    /// be called in a runtime.
-    pub fn start(
+    /// Connects to the node that minted `invitation`, whose control plane is `at`, as
+    /// `identity`.
+    pub async fn connect(
         at: SocketAddr,
         invitation: &Invitation,
         identity: &Identity,
-    ) -> Result<Self, Box<dyn Error>> {
+    ) -> Result<Self, Ended> {
         let network = blake3::derive_key("shoal 1 team network", invitation.root.as_bytes());
+        let peer = invitation.minter.peer_id();
+        let peer = peer.ok_or("a minter without a key")?;
+        let address: Multiaddr =
+            format!("/ip4/{}/tcp/{}/p2p/{peer}", at.ip(), at.port()).parse()?;
         let config = ControlConfig {
-            bootstrap: vec![format!("/ip4/{}/tcp/{}", at.ip(), at.port()).parse()?],
+            // Dialled again whenever it is hung up on.
+            bootstrap: vec![address.clone()],
             ..ControlConfig::new(network)
         };
         let (anybody, nothing) = (Arc::new(Anybody), Arc::new(Anybody));
-        Ok(Self {
-            handle: ControlPlane::start(identity.keypair(), config, anybody, nothing)?,
-            peer: invitation
-                .minter
-                .peer_id()
-                .ok_or("a minter without a key")?,
-        })
+        let handle = ControlPlane::start(identity.keypair(), config, anybody, nothing)?;
+        handle.dial(address).await?;
+        Ok(Self { handle, peer })
     }
 
-    /// The epoch that is in force at the node: any other is refused. Waits until it is reached.
-    pub async fn epoch(&self) -> u64 {
-        let mut epoch = 0;
-        loop {
-            match self.send(&keys(epoch, TTL_S_MAX, 1)).await {
-                None => tokio::time::sleep(PAUSE).await,
-                Some(ack) if ack.refusal == Some(AdvertRefusal::Epoch) => {
-                    epoch = (epoch + 1) % EPOCHS;
-                }
-                Some(_) => return epoch,
+    /// The epoch that is in force at the node, which refuses any other; nothing if it does not
+    /// answer.
+    pub async fn epoch(&self) -> Option<u64> {
+        for epoch in 0..EPOCHS {
+            let ack = self.send(&keys(epoch, TTL_S_MAX, 1)).await?;
+            if ack.refusal != Some(AdvertRefusal::Epoch) {
+                return Some(epoch);
             }
         }
+        None
     }
 
     /// Sends a batch; gives what is said to it, if anything is.

@@ -138,8 +138,7 @@ fn a_private_snapshot_is_to_other_members_like_one_that_is_not_there() {
     assert_eq!(alice.code(&["ls", &private]), 0, "it is there");
 
     let runtime = Runtime::new().unwrap();
-    let _entered = runtime.enter();
-    let mallory = Mallory::instead_of(bob, &alice, &invitation);
+    let mallory = runtime.block_on(Mallory::instead_of(bob, &alice, &invitation));
     let [private, shared, nobodys] = [private, shared, nobodys].map(|id| id.parse().unwrap());
     let answer = |snapshot| runtime.block_on(mallory.asks_for(&alice, snapshot));
     assert_eq!(answer(shared), None, "it is let in");
@@ -165,14 +164,16 @@ struct Mallory {
 
 impl Mallory {
     /// With the key of a member whose node goes off for it; connected to one that is up, whose
-    /// `invitation` it had. To be called in a runtime.
-    fn instead_of(member: Node, at: &Node, invitation: &str) -> Self {
+    /// `invitation` it had.
+    async fn instead_of(member: Node, at: &Node, invitation: &str) -> Self {
         member.daemon.signal_and_wait();
         let identity = Identity::load_or_create(&member.home.path()).unwrap();
         let invitation = Invitation::from_text(invitation).unwrap();
         let control = (Ipv4Addr::LOCALHOST, at.port + 1).into();
         Self {
-            rogue: Rogue::start(control, &invitation, &identity).unwrap(),
+            rogue: Rogue::connect(control, &invitation, &identity)
+                .await
+                .unwrap(),
             identity,
             invitation,
         }
@@ -219,9 +220,9 @@ fn a_member_that_floods_a_node_with_records_is_held_back_and_others_find_what_th
     mallory.join(&invitation, "mallory");
     bob.meets(1);
     let runtime = Runtime::new().unwrap();
-    let _entered = runtime.enter();
-    let Mallory { rogue, .. } = Mallory::instead_of(mallory, &alice, &invitation);
-    let epoch = runtime.block_on(rogue.epoch());
+    let mallory = runtime.block_on(Mallory::instead_of(mallory, &alice, &invitation));
+    let rogue = mallory.rogue;
+    let epoch = runtime.block_on(rogue.epoch()).unwrap();
     let send = |batch| runtime.block_on(rogue.send(&batch)).unwrap();
     for (batch, refusal) in [
         (keys(epoch + 1, TTL_S_MAX, 10), Refusal::Epoch),
