@@ -97,7 +97,10 @@ mod tests {
 
     #[test]
     fn who_goes_away_takes_no_turn_and_what_it_began_keeps_its_own() {
-        let runtime = Builder::new_current_thread().build();
+        // One thread for what was begun, and one for whatever would begin too early.
+        let runtime = Builder::new_current_thread()
+            .max_blocking_threads(2)
+            .build();
         runtime.expect("threads").block_on(async {
             let turns = Turns::new(1);
             let (begun, begins) = channel();
@@ -106,11 +109,17 @@ mod tests {
             assert!(poll!(&mut first).is_pending());
             assert_eq!(begins.recv(), Ok(1));
             drop(first);
-            let mut second = Box::pin(turns.take(|| ()));
-            assert!(poll!(&mut second).is_pending(), "the first still works");
+            let second_begun = begun.clone();
+            let second = move || second_begun.send(2).expect("it is listened to");
+            let mut second = Box::pin(turns.take(second));
+            assert!(poll!(&mut second).is_pending());
+            let marker = move || begun.send(0).expect("it is listened to");
+            spawn_blocking(marker).await.expect("no panic");
+            assert_eq!(begins.recv(), Ok(0), "the first still works");
             drop(second);
             drop(end);
             assert_eq!(turns.take(|| 7).await.expect("no panic"), 7);
+            assert!(begins.try_recv().is_err(), "nothing of the second is done");
         });
     }
 }

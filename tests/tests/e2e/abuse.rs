@@ -196,17 +196,18 @@ impl Mallory {
         let data = (Ipv4Addr::LOCALHOST, at.port).into();
         let guest = Guest::connect(data, self.invitation.minter, &self.identity);
         let mut guest = guest.await.unwrap();
+        guest.enter(&self.invitation.root).await.unwrap();
         guest
             .present(&grant, self.identity.keypair())
             .await
             .unwrap();
-        match guest.link.reader.message(|_| true).await.unwrap() {
-            (Message::Refused(refused), _) => Some(refused.reason),
-            (Message::Admitted(admitted), _) => {
+        match guest.hear().await.unwrap() {
+            Message::Refused(refused) => Some(refused.reason),
+            Message::Admitted(admitted) => {
                 assert_eq!(admitted.snapshot.id(), snapshot);
                 None
             }
-            (other, _) => panic!("{other:?}"),
+            other => panic!("{other:?}"),
         }
     }
 }
