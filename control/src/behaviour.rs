@@ -30,8 +30,6 @@ use super::switch::Switch;
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 /// How often the routing table is refreshed.
 const BOOTSTRAP_INTERVAL: Duration = Duration::from_secs(300);
-/// The most addresses of peers that identify remembers peers for.
-const IDENTIFIED_MAX: usize = 256;
 /// The largest message of the DHT.
 const KAD_MESSAGE_BYTES_MAX: usize = 32 << 10;
 /// The most requests of one kind on one connection, both ways together.
@@ -93,7 +91,8 @@ impl Behaviour {
                 identify::Config::new(names.identify, keypair.public())
                     .with_agent_version(config.agent.clone())
                     .with_push_listen_addr_updates(true)
-                    .with_cache_size(IDENTIFIED_MAX),
+                    // It would have everything dialled that a peer names, unfiltered.
+                    .with_cache_size(0),
             ),
             ping: ping::Behaviour::new(ping::Config::new().with_interval(PING_INTERVAL)),
             autonat: autonat::v2::client::Behaviour::default(),

@@ -149,6 +149,10 @@ impl Plane {
         };
         let remote = remote.clone();
         let addresses = identified::kept(peer, &remote, dialled, &info.listen_addrs);
+        for address in &addresses {
+            // The next dial tries it.
+            self.swarm.add_peer_address(peer, address.clone());
+        }
         self.on_seen(&info.observed_addr, (!dialled).then_some(&remote));
         let relays = info.protocols.contains(&relay::HOP_PROTOCOL_NAME);
         let routable = info.protocols.contains(&self.names.kad);

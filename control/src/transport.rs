@@ -1,7 +1,7 @@
 //! How bytes get to a peer: TCP and QUIC, by address or name, or through a relay.
 //!
-//! Owns: the transports and their windows, sockets, the check that a port is free. Refuses:
-//! what is said.
+//! Owns: the transports and their windows, sockets, the checks that a port is free and that
+//! whoever answers is who was dialled. Refuses: what is said.
 //!
 //! TLS 1.3 on TCP as on QUIC, with libp2p's certificates: what the data plane uses too, so
 //! that no second handshake (Noise) is built in.
@@ -11,6 +11,7 @@ use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
+use libp2p::core::ConnectedPoint;
 use libp2p::core::muxing::StreamMuxerBox;
 use libp2p::core::transport::timeout::TransportTimeout;
 use libp2p::core::transport::{Boxed, dummy::DummyTransport};
@@ -96,7 +97,27 @@ fn transport(
         .multiplex(yamux)
         .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
     let all = relayed.or_transport(named).map(|way, _| way.into_inner());
+    let all = all
+        .and_then(|(peer, muxer), at| async move { addressed(peer, &at).map(|()| (peer, muxer)) });
     Ok((TransportTimeout::new(all, HANDSHAKE).boxed(), client))
+}
+
+/// Somebody else answers where a peer was dialled.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} answers there")]
+struct SomebodyElse(PeerId);
+
+/// Whether `peer` is who was dialled, if anybody by name. libp2p tries the addresses of a peer side by
+/// side, takes the first connection that is made, and gives all of them up if that is with another peer:
+/// this node itself, say, at an address of a LAN that two LANs have. Such an address has failed, no more.
+fn addressed(peer: PeerId, at: &ConnectedPoint) -> Result<(), SomebodyElse> {
+    let ConnectedPoint::Dialer { address, .. } = at else {
+        return Ok(());
+    };
+    match address.iter().last() {
+        Some(Part::P2p(named)) if named != peer => Err(SomebodyElse(peer)),
+        _ => Ok(()),
+    }
 }
 
 /// Listens on all of `addresses`, or on none.

@@ -49,6 +49,38 @@ async fn what_goes_over_the_plane_is_counted_at_both_ends() {
     }
 }
 
+/// Listens for one connection and, once `may` says so, leads it on to `node`. Gives where, and
+/// what ends with the connection.
+async fn front(
+    node: &ControlHandle,
+    may: impl Future + Send + 'static,
+) -> (Multiaddr, tokio::task::JoinHandle<()>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let behind = transport::socket_address(&address(node).await).unwrap().0;
+    let leading = tokio::spawn(async move {
+        let (mut front, _) = listener.accept().await.unwrap();
+        may.await;
+        let mut back = tokio::net::TcpStream::connect(behind).await.unwrap();
+        // However it ends.
+        let _ = tokio::io::copy_bidirectional(&mut front, &mut back).await;
+    });
+    let place = format!("/ip4/127.0.0.1/tcp/{port}").parse().unwrap();
+    (place, leading)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_is_reached_although_another_answers_first_at_one_of_its_addresses() {
+    let drafts = [(); 3].map(|()| Draft::new());
+    let team = Team::of(drafts.iter().map(Draft::peer));
+    let [wanted, other, node] = drafts.map(|draft| draft.start(&team));
+    let (wrong, left) = front(&other, async {}).await;
+    let (right, _) = front(&wanted, left).await;
+    let proof = Bytes::from_static(PROOF);
+    let answer = node.admit(wanted.local_peer(), vec![wrong, right], proof);
+    assert_eq!(answer.await.unwrap(), b"welcome"[..]);
+}
+
 /// Answers more than may be.
 struct Chatty;
 
