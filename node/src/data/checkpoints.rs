@@ -11,14 +11,18 @@ use tokio::time::{Instant, sleep_until};
 
 /// What came is recorded so often, and after so many bytes.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(5);
-/// So often while others wait for it: what is recorded is offered.
-const CHECKPOINT_EVERY_FOR_OTHERS: Duration = Duration::from_millis(500);
 const CHECKPOINT_BYTES: u64 = 256 << 20;
+/// Others who wait for it hear of it so often. That does not wait for the disk, which may be
+/// slow while it takes all that comes.
+const PUBLISH_EVERY: Duration = Duration::from_millis(500);
 
 /// The records of one receive: at most one is being written.
 pub(crate) struct Checkpoints {
     receive: Arc<Receive>,
     last: Instant,
+    last_durable: Instant,
+    /// What was published since, and a power cut would undo.
+    volatile_bytes: u64,
     running: JoinSet<Result<(), ReceiveError>>,
 }
 
@@ -28,6 +32,8 @@ impl Checkpoints {
         Self {
             receive: Arc::clone(receive),
             last: Instant::now(),
+            last_durable: Instant::now(),
+            volatile_bytes: 0,
             running: JoinSet::new(),
         }
     }
@@ -42,21 +48,33 @@ impl Checkpoints {
         if !self.running.is_empty() {
             return Some(self.done().await);
         }
-        let every = match for_others {
-            true => CHECKPOINT_EVERY_FOR_OTHERS,
-            false => CHECKPOINT_EVERY,
-        };
-        match bytes {
-            0 => std::future::pending().await,
-            1..CHECKPOINT_BYTES => sleep_until(self.last + every).await,
-            _ => {}
+        let publish = self.last + PUBLISH_EVERY;
+        let save = self.last_durable + CHECKPOINT_EVERY;
+        match (bytes, self.volatile_bytes) {
+            (0, 0) => std::future::pending().await,
+            (CHECKPOINT_BYTES.., _) => {}
+            (1.., _) if for_others => sleep_until(publish.min(save)).await,
+            _ => sleep_until(save).await,
         }
         None
     }
 
-    /// Begins to write one.
-    pub(crate) fn begin(&mut self) {
+    /// Begins to write one, with `bytes` that came since the last.
+    pub(crate) fn begin(&mut self, bytes: u64) {
+        self.volatile_bytes += bytes;
         self.last = Instant::now();
+        let is_old = self.last_durable.elapsed() >= CHECKPOINT_EVERY;
+        if is_old || self.volatile_bytes >= CHECKPOINT_BYTES {
+            self.begin_durable();
+        } else {
+            let receive = Arc::clone(&self.receive);
+            self.running.spawn_blocking(move || receive.publish());
+        }
+    }
+
+    fn begin_durable(&mut self) {
+        self.volatile_bytes = 0;
+        self.last_durable = Instant::now();
         let receive = Arc::clone(&self.receive);
         self.running.spawn_blocking(move || receive.checkpoint());
     }
@@ -80,7 +98,7 @@ impl Checkpoints {
     /// Writes one more, the last.
     pub(crate) async fn last(&mut self) -> Result<(), ReceiveError> {
         self.wait().await?;
-        self.begin();
+        self.begin_durable();
         self.done().await
     }
 }

@@ -93,8 +93,7 @@ pub(crate) async fn fetch(hub: &Arc<Hub>, receive: Arc<Receive>) -> Result<(), F
             () = until(fetcher.ask_again) => fetcher.ask_again_for_all(),
             recorded = checkpoints.next(fetcher.written_since_checkpoint, hub.has_listeners()) => match recorded {
                 None => {
-                    fetcher.written_since_checkpoint = 0;
-                    checkpoints.begin();
+                    checkpoints.begin(std::mem::take(&mut fetcher.written_since_checkpoint));
                 }
                 Some(Ok(())) => hub.tell(FetchEvent::Checkpoint),
                 Some(Err(error)) => break Err(error.into()),

@@ -48,7 +48,7 @@ impl Fetch {
     fn has_chance(&self, now: Instant, key: &PeerKey, is_end: bool) -> bool {
         let peer = self.ledger.peers.at(key);
         peer.is_some_and(|peer| {
-            let may = is_end || peer.idle_since != Some(self.chances);
+            let may = is_end || !peer.is_idle(now, self.chances);
             may && peer.has_room(now, &self.config, true)
         })
     }
@@ -63,7 +63,7 @@ impl Fetch {
         let chances = self.chances;
         if let Some(peer) = self.ledger.peers.at_mut(key) {
             let has_room = peer.has_room(now, &self.config, false);
-            peer.idle_since = has_room.then_some(chances);
+            peer.idle_since = has_room.then_some((chances, now));
         }
     }
 

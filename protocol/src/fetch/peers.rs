@@ -58,8 +58,8 @@ pub(super) struct Peer {
     pub(super) stalled: bool,
     /// When it could be asked for nothing but what is another node's turn to ask for.
     pub(super) spare_since: Option<Instant>,
-    /// Which chance it was for which there was nothing to ask of it, though it has room.
-    pub(super) idle_since: Option<u64>,
+    /// At which chance, and when, there was nothing to ask of it, though it has room.
+    pub(super) idle_since: Option<(u64, Instant)>,
 }
 
 impl Peer {
@@ -156,6 +156,13 @@ impl Peer {
         let is_on = |since: Instant| now < since + turn_time * TURNS_TAKEN;
         let may = |since: Instant| since + turn_time * turns <= now && is_on(since);
         turn == 0 || self.spare_since.is_some_and(may)
+    }
+
+    /// Whether there was nothing to ask of it at this chance, and no turn of another ended since.
+    pub(super) fn is_idle(&self, now: Instant, chance: u64) -> bool {
+        self.idle_since.is_some_and(|(then, since)| {
+            then == chance && self.turn_ends(since).is_none_or(|end| now < end)
+        })
     }
 
     /// How long another's turn lasts.

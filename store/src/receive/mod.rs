@@ -223,6 +223,12 @@ impl Receive {
         }
     }
 
+    /// Has what is here served to others. Nothing waits for the disk, and if the process ends
+    /// before the next checkpoint, a later receive has to look for it again.
+    pub fn publish(&self) -> Result<(), ReceiveError> {
+        self.record(false)
+    }
+
     /// Records what is here, so that it is served to others and a later receive goes on
     /// from it: about every five seconds or 256 MiB, and when interrupted.
     pub fn checkpoint(&self) -> Result<(), ReceiveError> {

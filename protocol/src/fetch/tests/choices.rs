@@ -105,6 +105,19 @@ fn whoever_has_nothing_else_to_do_takes_the_turns_of_others_after_a_while() {
 }
 
 #[test]
+fn a_turn_that_ends_while_bytes_come_is_noticed_with_them() {
+    let mut rig = one_of(&[3, 4], 3);
+    for asked in rig.join_seed(1, 48) {
+        for range in asked.ranges.clone() {
+            rig.deliver(1, range);
+        }
+        rig.end(&asked, Outcome::Complete);
+    }
+    rig.now += Duration::from_millis(500);
+    assert!(!asked(&rig.tell(Input::Heard { peer: key(1) })).is_empty());
+}
+
+#[test]
 fn the_slower_a_seed_the_longer_others_are_given_their_turns() {
     let turn_of = |run_takes: Duration| {
         let mut now = Instant::now();

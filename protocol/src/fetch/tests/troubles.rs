@@ -213,6 +213,22 @@ fn at_the_end_a_newcomer_that_was_never_measured_is_given_a_try() {
 }
 
 #[test]
+fn whoever_had_nothing_to_do_before_the_end_takes_over_in_it() {
+    let mut rig = Rig::with(FetchConfig::default(), 2);
+    rig.tell(Input::NoMoreRuns);
+    let everything = || RangeSet::of(0..2 * RUN);
+    let first = asked(&rig.join_at(1, Distance::Host, everything()));
+    assert_eq!(runs(&first), [0]);
+    let kept = rig.join_at(2, Distance::Wan, everything());
+    assert!(asked(&kept).is_empty(), "it is left to the nearer one");
+    rig.now += Duration::from_secs(2);
+    let next = asked(&rig.deliver(1, 0..3 * MIB + 1));
+    assert_eq!((next[0].peer, next[0].run), (key(1), 1), "the last");
+    let taken_over = asked(&rig.deliver(1, 3 * MIB + 1..3 * MIB + 2));
+    assert_eq!((taken_over[0].peer, taken_over[0].run), (key(2), 1));
+}
+
+#[test]
 fn what_nobody_can_send_is_stranded_until_it_comes_from_elsewhere() {
     let mut rig = Rig::new(2);
     assert_eq!(
