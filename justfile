@@ -31,6 +31,11 @@ faults *ARGS:
     cargo build --release --workspace
     cargo run --release -p shoal-tests --bin bench -- faults {{ARGS}}
 
+# A get while others do harm to who serves it: crowds, floods, silence; as root, like `fanout`.
+abuse *ARGS:
+    cargo build --release --workspace
+    cargo run --release -p shoal-tests --bin bench -- abuse {{ARGS}}
+
 # A first fetch of text over a slow link, beside incompressible bytes; as root, like `fanout`.
 text *ARGS:
     cargo build --release --workspace

@@ -220,3 +220,24 @@ fn relay_server(local: PeerId, limits: &RelayLimits) -> relay::Behaviour {
     relay.set_status(Some(relay::Status::Disable));
     relay
 }
+
+#[cfg(test)]
+mod tests {
+    use libp2p::kad::store::RecordStore;
+    use libp2p::kad::{ProviderRecord, Record, RecordKey};
+
+    use super::*;
+
+    #[test]
+    fn the_dht_keeps_nothing_that_others_want_stored() {
+        let (local, other) = (PeerId::random(), PeerId::random());
+        let names = NetworkNames::new(&[7; 32]);
+        let mut kad = kademlia(local, &names, &Limits::default());
+        let key = RecordKey::new(b"key");
+        let record = ProviderRecord::new(key.clone(), other, Vec::new());
+        assert!(kad.store_mut().add_provider(record).is_err());
+        let value = Record::new(key.clone(), b"value".to_vec());
+        assert!(kad.store_mut().put(value).is_err());
+        assert!(kad.store_mut().providers(&key).is_empty());
+    }
+}

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use shoal_tests::data;
-use shoal_tests::liar::Liar;
+use shoal_tests::liar::{Conduct, Liar};
 
 use crate::contender::Server;
 use crate::fanout::{Room, goodput};
@@ -133,7 +133,7 @@ fn lying(sets: &Sets, file: &Path, goodputs: &Goodputs, honest: Duration) -> io:
 
 /// Runs the source that lies, until it is ended; prints the ticket that names it.
 pub fn lie(home: &Path, ticket: &str, listen: SocketAddr) -> io::Result<()> {
-    let liar = Liar::start(home, ticket, LIES_PERCENT, listen);
+    let liar = Liar::start(home, ticket, Conduct::Lies(LIES_PERCENT), listen);
     println!("{}", liar.ticket());
     loop {
         thread::park();

@@ -4,7 +4,9 @@
 //! runs every contender in turn, round by round, and prints a table of medians and ratios.
 //! A tool that is not installed is named as missing. Everything runs on loopback.
 
+mod abuse;
 mod advertise;
+mod attack;
 mod contender;
 mod edits;
 mod fanout;
@@ -48,6 +50,8 @@ enum What {
     /// Sources that lost a part, lie or freeze, and receivers that come late or are killed;
     /// needs root.
     Faults,
+    /// A get while others do harm to who serves it: crowds, floods, silence; needs root.
+    Abuse,
     /// A first fetch of text over a slow link, beside incompressible bytes; needs root.
     Text,
     /// A line with delay and loss: TCP, datagrams, and a get; needs root.
@@ -56,6 +60,9 @@ enum What {
     Nats,
     /// Links alone, by each way, over lines with delay and loss; needs root.
     Links,
+    /// Who does harm in `abuse`, on a host of its own.
+    #[value(hide = true)]
+    Attack,
     /// A full sweep of one of thirty nodes, beside a provider record for each key; needs root.
     Advertise,
     /// The source that lies in `faults`: it runs on a host of its own.
@@ -99,25 +106,30 @@ struct Args {
     #[command(flatten)]
     ends: links::Ends,
     #[command(flatten)]
+    orders: attack::Orders,
+    #[command(flatten)]
     scale: advertise::Scale,
     #[command(flatten)]
     plain: kademlia::Plain,
     /// Liar: what it serves.
     #[arg(long, hide = true, required_if_eq("what", "liar"))]
     ticket: Option<String>,
-    /// Liar: from which home.
+    /// Liar, attacks: from which home.
     #[arg(long, hide = true, required_if_eq("what", "liar"))]
     home: Option<PathBuf>,
-    /// Liar, ends of links, plain nodes: at which address.
+    /// Liar, ends of links, plain nodes: at which address; attacks: at whose.
     #[arg(long, hide = true, required_if_eq_any([
         ("what", "liar"), ("what", "link-source"), ("what", "link-sink"), ("what", "plain-node"),
+        ("what", "attack"),
     ]))]
     listen: Option<SocketAddr>,
 }
 
 fn main() -> std::io::Result<()> {
     let args = Args::parse();
-    if let (Some(ticket), Some(home), Some(listen)) = (&args.ticket, &args.home, args.listen) {
+    if let (What::Liar, Some(ticket), Some(home), Some(listen)) =
+        (args.what, &args.ticket, &args.home, args.listen)
+    {
         return faults::lie(home, ticket, listen);
     }
     match (args.what, args.listen) {
@@ -125,6 +137,8 @@ fn main() -> std::io::Result<()> {
         (What::LinkSink, Some(from)) => return links::sink(from, &args.ends),
         (What::PlainNode, Some(at)) => return kademlia::run(at, &args.plain),
         (What::Links, _) => return links::run(&args.shape, &args.ends),
+        (What::Attack, Some(at)) => return attack::run(at, &args.orders),
+        (What::Abuse, _) => return abuse::run(&args.dir, (256 << 20) / args.shrink),
         _ => {}
     }
     std::fs::create_dir_all(&args.dir)?;

@@ -1,10 +1,11 @@
-//! A source that sends wrong bytes for a part of the chunks that it is asked for.
+//! A source that sends wrong bytes for a part of the chunks that it is asked for, or says that
+//! it has everything and never sends any of it, or never ends to say what it has.
 //!
 //! Owns: a node's home whose node does not run, and what it says to those who connect: it
 //! lets in whoever presents a grant, hands out pages as they are, and answers runs from the
 //! store with one byte of each chunk that it lies about changed. It lies about the same
-//! chunks every time. Refuses: everything else that a node does; it knows of no others, and
-//! compresses nothing.
+//! chunks every time. One that is silent or tells answers neither pages nor runs. Refuses:
+//! everything else that a node does; it knows of no others, and compresses nothing.
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -19,11 +20,12 @@ use shoal_node::data::tls_stream::TlsStream;
 use shoal_node::identity::Identity;
 use shoal_protocol::access::{Address, Nonce, Scope, Ticket};
 use shoal_protocol::bounded::List;
+use shoal_protocol::have::{RANGES_MAX, RangeSet};
 use shoal_protocol::manifest::{SnapshotCursor, Step};
 use shoal_protocol::snapshot::Snapshot;
 use shoal_protocol::wire::{
-    Admitted, Codec, Features, Hello, Message, Outcome, PageCodec, PageHead, PageRequest, Pages,
-    Pong, RunData, RunEnd, RunRequest,
+    Admitted, Codec, Features, Have, HaveUpdate, Hello, Message, Outcome, PageCodec, PageHead,
+    PageRequest, Pages, Pong, RunData, RunEnd, RunRequest,
 };
 use shoal_store::disk::real::RealDisk;
 use shoal_store::{RunReader, Store, StoreOptions};
@@ -36,8 +38,22 @@ use crate::data;
 /// What is sent at once, as a node does.
 const PIECE_BYTES_MAX: u64 = 512 << 10;
 
+/// Who tells without end tells of so many more ranges before it begins anew.
+const TOLD_MORE: u64 = 10_000;
+
 /// Why a connection ended.
 type Ended = Box<dyn Error + Send + Sync>;
+
+/// What a source does that is asked for what it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Conduct {
+    /// It sends other bytes for so many chunks in a hundred.
+    Lies(u64),
+    /// It sends nothing.
+    Silent,
+    /// It sends nothing but what it pretends to have: as scattered as may be, and ever more.
+    Tells,
+}
 
 /// See the top of this file. It goes when it is dropped.
 pub struct Liar {
@@ -60,19 +76,20 @@ struct Desk {
     snapshot: Snapshot,
     /// Where the chunks begin that it lies about.
     wrong: BTreeSet<u64>,
+    conduct: Conduct,
     told: Arc<Told>,
 }
 
 impl Liar {
-    /// Serves what `ticket` grants from `home`, which holds all of it, and lies about
-    /// `percent` of its chunks. `listen` is an address that others reach; port 0 is any.
+    /// Serves what `ticket` grants from `home`, which holds all of it, as `conduct` says.
+    /// `listen` is an address that others reach; port 0 is any.
     ///
     /// # Panics
     /// If one of these is not so.
-    pub fn start(home: &Path, ticket: &str, percent: u64, listen: SocketAddr) -> Self {
+    pub fn start(home: &Path, ticket: &str, conduct: Conduct, listen: SocketAddr) -> Self {
         let ticket = Ticket::from_text(ticket).expect("a ticket");
         let told = Arc::<Told>::default();
-        let desk = Desk::open(home, &ticket, percent, Arc::clone(&told));
+        let desk = Desk::open(home, &ticket, conduct, Arc::clone(&told));
         let runtime = Runtime::new().expect("threads");
         let socket = runtime.block_on(TcpListener::bind(listen));
         let socket = socket.expect("a free port");
@@ -125,7 +142,11 @@ async fn accept(socket: TcpListener, desk: Arc<Desk>) {
 }
 
 impl Desk {
-    fn open(home: &Path, ticket: &Ticket, percent: u64, told: Arc<Told>) -> Self {
+    fn open(home: &Path, ticket: &Ticket, conduct: Conduct, told: Arc<Told>) -> Self {
+        let percent = match conduct {
+            Conduct::Lies(percent) => percent,
+            Conduct::Silent | Conduct::Tells => 0,
+        };
         let store = Store::open(RealDisk::shared(), home, StoreOptions::default())
             .expect("a home whose node does not run");
         let Scope::Snapshot(id) = ticket.grant().grant.scope;
@@ -145,6 +166,7 @@ impl Desk {
             store,
             snapshot,
             wrong,
+            conduct,
             told,
         }
     }
@@ -165,12 +187,45 @@ impl Desk {
                         offers_all: true,
                     };
                     link.writer.send(admitted, &[]).await?;
+                    if self.conduct == Conduct::Tells {
+                        return self.tell(&mut link).await;
+                    }
                 }
+                Message::PageRequest(_) | Message::RunRequest(_)
+                    if self.conduct == Conduct::Silent => {}
                 Message::PageRequest(asked) => self.send_pages(&mut link, &asked).await?,
                 Message::RunRequest(asked) => self.send_run(&mut link, &asked).await?,
                 Message::Ping(ping) => link.writer.send(Pong { token: ping.token }, &[]).await?,
                 Message::Bye(_) => return Ok(()),
                 _ => {}
+            }
+            link.writer.flush().await?;
+        }
+    }
+
+    /// Tells without end of what it has: of as many ranges as may be told, and then of one more
+    /// and one more.
+    async fn tell(&self, link: &mut Link) -> Result<(), Ended> {
+        let snapshot = self.snapshot.id();
+        let at = |i| RangeSet::of(2 * i..2 * i + 1);
+        let most = RANGES_MAX as u64 - TOLD_MORE;
+        let scattered: RangeSet = (0..most).map(|i| 2 * i..2 * i + 1).collect();
+        let scattered = scattered.to_bytes()?;
+        let mut generation = 0;
+        loop {
+            generation += 1;
+            let have = Have {
+                snapshot,
+                generation,
+            };
+            link.writer.send(have, &scattered).await?;
+            for more in most..most + TOLD_MORE {
+                generation += 1;
+                let update = HaveUpdate {
+                    snapshot,
+                    generation,
+                };
+                link.writer.send(update, &at(more).to_bytes()?).await?;
             }
             link.writer.flush().await?;
         }

@@ -6,10 +6,12 @@
 
 pub mod chunks;
 pub mod data;
+pub mod guest;
 pub mod internet;
 pub mod lab;
 pub mod liar;
 pub mod nats;
 pub mod relay;
+pub mod rogue;
 pub mod shoal;
 pub mod small_disk;

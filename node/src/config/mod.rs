@@ -94,7 +94,8 @@ config! {
     #[serde(deserialize_with = "load::pack_size")]
     pack_size: ByteSize = ByteSize::mib(1024);
 
-    /// Peers served at once; more are told to come back. Each costs up to 1 MiB while it is
+    /// Peers served at once. One more takes the place of one from an address that has more than
+    /// its own, or is told to come back. Each costs up to 1 MiB while it is
     /// sent to, over QUIC up to `quic_window`.
     connections_max: NonZeroU32 = SOME;
 

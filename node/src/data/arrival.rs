@@ -61,8 +61,8 @@ impl Arrival {
     /// Whom its place is counted under.
     pub(super) fn origin(&self) -> Origin {
         match self {
-            Self::Tcp(_, address) => Origin::Address(address.ip().to_canonical()),
-            Self::Quic(knock) => Origin::Address(knock.address().ip().to_canonical()),
+            Self::Tcp(_, address) => Origin::of(*address),
+            Self::Quic(knock) => Origin::of(knock.address()),
             Self::Stream(stream) => Origin::Member(stream.peer),
         }
     }

@@ -144,7 +144,23 @@ struct Fetcher {
 struct Known {
     session: Arc<Session>,
     offered: RangeSet,
+    /// How often the offer had changed by then.
+    changes: u64,
     heard_bytes: u64,
+}
+
+impl Known {
+    /// What the source offers now, if it is something else. Sets may be large: those that were
+    /// not told anew are not looked at.
+    fn news(&mut self) -> Option<RangeSet> {
+        let (offered, changes) = self.session.offered_since(self.changes)?;
+        self.changes = changes;
+        if offered == self.offered {
+            return None;
+        }
+        self.offered = offered.clone();
+        Some(offered)
+    }
 }
 
 #[derive(Default)]
@@ -182,20 +198,16 @@ impl Fetcher {
             self.handle(Input::PeerLeft { peer });
         }
         for (peer, session) in open {
-            let offered = session.offered();
-            match self.sessions.get_mut(&peer) {
-                Some(known) if known.offered == offered => {}
-                Some(known) => {
-                    known.offered = offered.clone();
-                    self.handle(Input::PeerOffers { peer, offered });
-                }
-                None => self.meet(session, offered),
+            match self.sessions.get_mut(&peer).map(Known::news) {
+                Some(None) => {}
+                Some(Some(offered)) => self.handle(Input::PeerOffers { peer, offered }),
+                None => self.meet(session),
             }
         }
     }
 
-    fn meet(&mut self, session: Arc<Session>, offered: RangeSet) {
-        let peer = session.peer;
+    fn meet(&mut self, session: Arc<Session>) {
+        let (peer, (offered, changes)) = (session.peer, session.offered_now());
         let (distance, time) = (session.distance, session.round_trip);
         let heard_bytes = session.traffic.received();
         let is_seed = offered.contains_range(0..session.snapshot.bytes);
@@ -204,6 +216,7 @@ impl Fetcher {
             Known {
                 session,
                 offered: offered.clone(),
+                changes,
                 heard_bytes,
             },
         );

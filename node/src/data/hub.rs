@@ -25,6 +25,10 @@ use super::{Endpoint, FetchError, FetchEvent, Traffic};
 /// Frames between the socket and the disk, which bounds what is on its way to 8 MiB.
 const BUFFERS: usize = 8;
 
+/// A source that sends nothing that it was asked for, for so long, is passed over while there
+/// is another.
+pub(crate) const SILENCE: Duration = Duration::from_secs(2);
+
 /// What the tasks of a swarm share.
 pub(crate) struct Hub {
     pub(crate) endpoint: Endpoint,

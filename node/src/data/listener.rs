@@ -22,6 +22,7 @@ use super::arrival::{Arrival, From, Sockets};
 use super::link::{Link, LinkError};
 use super::outbox::Outbox;
 use super::quic::QuicSocket;
+use super::room::gives_way;
 use super::serve::Server;
 use super::strangers::{Place, Strangers};
 use super::visitor::{House, Visitor};
@@ -46,8 +47,9 @@ pub struct ListenerConfig {
     pub strangers_max: usize,
     /// The same, of one IP address.
     pub strangers_per_address_max: usize,
-    /// The most connections that have; more are told to come back. Each costs up to 1 MiB
-    /// while it is sent to, over QUIC up to the endpoint's window.
+    /// The most connections that have. One more takes the place of one from where most come
+    /// from, or is told to come back. Each costs up to 1 MiB while it is sent to, over QUIC
+    /// up to the endpoint's window.
     pub peers_max: usize,
 }
 
@@ -228,11 +230,16 @@ impl Desk {
         self.tasks.spawn(task);
     }
 
-    /// Takes up a visitor who is about to be let in, if there is room.
+    /// Takes up a visitor who is about to be let in, if there is room or somebody makes room.
     fn register(self: &Arc<Self>, visitor: &Arc<Visitor>) -> Option<Registration> {
         let mut visitors = self.visitors();
-        if visitors.by_number.len() >= self.peers_max {
-            return None;
+        let staying = visitors.by_number.iter().filter(|(_, v)| !v.is_leaving());
+        let staying: Vec<_> = staying.map(|(n, visitor)| (*n, visitor.origin())).collect();
+        if staying.len() >= self.peers_max {
+            let goes = gives_way(&staying, visitor.origin())?;
+            let goes = &visitors.by_number[&goes];
+            tracing::debug!(peer = %goes.peer(), "makes room for another");
+            goes.outbox().leave(ByeReason::TooMany, "");
         }
         visitors.next += 1;
         let number = visitors.next;

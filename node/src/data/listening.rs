@@ -11,10 +11,12 @@ use shoal_protocol::id::{PageId, SnapshotId};
 use shoal_protocol::wire::{
     Admitted, ByeReason, Codec, Features, Kind, Message, PageCodec, Pages, Pong, RequestId, RunData,
 };
+use tokio::time::{Instant, sleep_until};
 
 use super::buffers::BufferPool;
 use super::coding::Decoder;
 use super::link::LinkReader;
+use super::offer::{After, Beyond, Offer, Telling};
 use super::session::{
     Frame, Open, RunReply, Session, SessionError, Told, farewell, refusal, retry_in,
 };
@@ -25,9 +27,8 @@ pub(crate) struct Listening {
     pub(super) reader: LinkReader,
     pub(super) buffers: BufferPool,
     pub(super) told: Box<dyn Fn(Told) + Send + Sync>,
-    /// Of the offer, as it was told last.
-    pub(super) generation: u64,
     pub(super) decoder: Decoder,
+    pub(super) telling: Telling,
 }
 
 impl Listening {
@@ -84,16 +85,16 @@ impl Listening {
             }
             Message::Have(have) => {
                 let told = self.take_ranges(length).await?;
-                self.generation = have.generation;
-                self.offer(have.snapshot, |offered| *offered = told);
+                self.offer(have.snapshot, |offer, bytes| {
+                    offer.replace(told, have.generation, bytes)?;
+                    Ok(After::Known)
+                })?;
             }
             Message::HaveUpdate(update) => {
                 let told = self.take_ranges(length).await?;
-                if update.generation != self.generation + 1 {
-                    self.session.ask_offer();
-                }
-                self.generation = update.generation;
-                self.offer(update.snapshot, |offered| *offered = offered.union(&told));
+                self.offer(update.snapshot, |offer, bytes| {
+                    offer.add(&told, update.generation, bytes)
+                })?;
             }
             Message::Neighbours(told) if told.snapshot == self.session.snapshot.id() => {
                 (self.told)(Told::Neighbours(told.peers.into_vec()));
@@ -190,9 +191,13 @@ impl Listening {
         Ok(())
     }
 
+    /// Takes what is told of an offer. A source that tells without end is read on later.
     async fn take_ranges(&mut self, length: usize) -> Result<RangeSet, SessionError> {
         let mut payload = vec![0; length];
         self.reader.payload(&mut payload).await?;
+        if let Some(until) = self.telling.told(Instant::now()) {
+            sleep_until(until).await;
+        }
         RangeSet::from_bytes(&payload).map_err(|error| misbehaved(&error.to_string()))
     }
 
@@ -203,12 +208,23 @@ impl Listening {
         }
     }
 
-    fn offer(&self, snapshot: SnapshotId, change: impl FnOnce(&mut RangeSet)) {
-        if snapshot == self.session.snapshot.id() {
-            let offered = &self.session.offered;
-            change(&mut offered.lock().unwrap_or_else(PoisonError::into_inner));
-            (self.told)(Told::Offer);
+    /// Changes what is known of the offer, if it is of the snapshot that this session is for.
+    fn offer(
+        &self,
+        snapshot: SnapshotId,
+        change: impl FnOnce(&mut Offer, u64) -> Result<After, Beyond>,
+    ) -> Result<(), SessionError> {
+        if snapshot != self.session.snapshot.id() {
+            return Ok(());
         }
+        let changed = change(&mut self.session.offer(), self.session.snapshot.bytes);
+        match changed {
+            Ok(After::Known) => {}
+            Ok(After::Ask) => self.session.ask_offer(),
+            Err(Beyond) => return Err(misbehaved("it offers what the snapshot does not have")),
+        }
+        (self.told)(Told::Offer);
+        Ok(())
     }
 
     fn close(&self, request: RequestId, reply: RunReply) {

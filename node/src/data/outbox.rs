@@ -19,8 +19,9 @@ use shoal_protocol::bounded::Text;
 
 /// Words that wait: a few for each request that a peer may have open.
 const WORDS_MAX: usize = 256;
-/// Bulk frames that wait while one is written. More would only hold buffers.
-const BULK_MAX: usize = 1;
+/// Bulk frames that wait while one is written, made or in the making: one for each answer that
+/// runs for a peer. More would only hold buffers.
+const BULK_MAX: usize = 2;
 
 /// The payload of a message.
 pub(crate) enum Payload {
@@ -54,6 +55,16 @@ pub(crate) struct Outbox {
 /// The connection is over.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Closed;
+
+/// Room for one message with its payload.
+pub(crate) struct Slot(mpsc::OwnedPermit<(Message, Payload)>);
+
+impl Slot {
+    /// Queues it.
+    pub(crate) fn send(self, message: impl Into<Message>, payload: Payload) {
+        self.0.send((message.into(), payload));
+    }
+}
 
 impl Outbox {
     /// An outbox, and the task that empties it into `writer`. The task ends when `closing`
@@ -109,6 +120,15 @@ impl Outbox {
     ) -> Result<(), Closed> {
         tokio::select! {
             sent = self.bulk.send((message.into(), payload)) => sent.map_err(|_| Closed),
+            () = self.closing.cancelled() => Err(Closed),
+        }
+    }
+
+    /// Waits for room for a message behind all bulk that was queued before, so that what is made
+    /// for it is not held for a peer that takes nothing.
+    pub(crate) async fn room(&self) -> Result<Slot, Closed> {
+        tokio::select! {
+            room = self.bulk.clone().reserve_owned() => room.map(Slot).map_err(|_| Closed),
             () = self.closing.cancelled() => Err(Closed),
         }
     }

@@ -1,7 +1,7 @@
 //! Fetching pages of manifests and content lists.
 //!
-//! Owns: spreading them over the sources, asking another for what one does not have, and
-//! putting them into the store in one commit. Refuses: knowing which pages are needed.
+//! Owns: the choice of the source, asking another for what one does not have or does not
+//! send, and putting them into the store in one commit. Refuses: knowing which pages are needed.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -10,9 +10,10 @@ use shoal_protocol::id::PageId;
 use shoal_protocol::peer::PeerKey;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
+use tokio::time::sleep;
 
 use super::FetchError;
-use super::hub::Hub;
+use super::hub::{Hub, SILENCE};
 use super::session::Session;
 
 /// Pages that are asked for at once: about a frame's worth.
@@ -21,6 +22,14 @@ const BATCH: usize = 64;
 const BATCHES_MAX: usize = 32;
 /// Pages that are kept in memory before they are committed.
 const COMMIT_PAGES: usize = 256;
+
+/// How it ended with one source.
+enum Ended {
+    /// It said all that it had to say, or is gone.
+    Through,
+    /// It says nothing, and there are others.
+    Silent,
+}
 
 /// Fetches `pages` into the store.
 pub(crate) async fn fetch(hub: &Arc<Hub>, pages: Vec<PageId>) -> Result<(), FetchError> {
@@ -35,7 +44,7 @@ pub(crate) async fn fetch(hub: &Arc<Hub>, pages: Vec<PageId>) -> Result<(), Fetc
         let useful = sessions
             .values()
             .filter(|session| !asked_in_vain.contains(&session.peer))
-            .max_by_key(|session| session.offered().total_bytes());
+            .max_by_key(|session| (!session.is_passed_over(), session.offered_bytes()));
         let Some(session) = useful else {
             if let Some(why) = hub.hopeless() {
                 return Err(why);
@@ -53,9 +62,18 @@ pub(crate) async fn fetch(hub: &Arc<Hub>, pages: Vec<PageId>) -> Result<(), Fetc
             continue;
         };
         let before = wanted.len();
-        ask(hub, session, &mut wanted).await?;
-        if wanted.len() == before && !session.closing.is_cancelled() {
-            asked_in_vain.insert(session.peer);
+        let is_better = |other: &Arc<Session>| {
+            other.peer != session.peer
+                && !other.is_passed_over()
+                && !asked_in_vain.contains(&other.peer)
+        };
+        let has_other = || hub.sessions().values().any(&is_better);
+        match ask(hub, session, &mut wanted, has_other).await? {
+            Ended::Silent => session.pass_over(),
+            Ended::Through if wanted.len() == before && !session.closing.is_cancelled() => {
+                asked_in_vain.insert(session.peer);
+            }
+            Ended::Through => {}
         }
     }
     Ok(())
@@ -66,7 +84,8 @@ async fn ask(
     hub: &Arc<Hub>,
     session: &Session,
     wanted: &mut HashSet<PageId>,
-) -> Result<(), FetchError> {
+    has_other: impl Fn() -> bool,
+) -> Result<Ended, FetchError> {
     let (sender, mut replies) = mpsc::unbounded_channel();
     let pages: Vec<PageId> = wanted.iter().copied().collect();
     for batch in pages.chunks(BATCH).take(BATCHES_MAX) {
@@ -74,24 +93,31 @@ async fn ask(
     }
     drop(sender);
     let mut came = Vec::new();
-    loop {
-        let reply = tokio::select! {
-            reply = replies.recv() => reply,
+    let ended = loop {
+        tokio::select! {
+            reply = replies.recv() => match reply {
+                Some((page, bytes)) => {
+                    hub.progressed();
+                    wanted.remove(&page);
+                    came.push((page, bytes));
+                }
+                None => break Ended::Through,
+            },
+            () = sleep(SILENCE) => {
+                if has_other() {
+                    break Ended::Silent;
+                }
+            }
             error = hub.out_of_patience() => return Err(error),
-        };
-        let ended = reply.is_none();
-        if let Some((page, bytes)) = reply {
-            hub.progressed();
-            wanted.remove(&page);
-            came.push((page, bytes));
         }
-        if came.len() >= COMMIT_PAGES || (ended && !came.is_empty()) {
+        if came.len() >= COMMIT_PAGES {
             keep(hub, std::mem::take(&mut came)).await?;
         }
-        if ended {
-            return Ok(());
-        }
+    };
+    if !came.is_empty() {
+        keep(hub, came).await?;
     }
+    Ok(ended)
 }
 
 /// Puts verified pages into the store.

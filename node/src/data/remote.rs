@@ -22,7 +22,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use super::coding::{Decoder, NotEncoded};
-use super::hub::Hub;
+use super::hub::{Hub, SILENCE};
 use super::page_set::StorePages;
 use super::session::{self, RunReply, Session, Wish};
 use super::{FetchError, FetchEvent, pages};
@@ -151,7 +151,8 @@ impl Reading {
         loop {
             changes.mark_unchanged();
             let sessions = self.hub.sessions();
-            if let Some(session) = sessions.values().find(|session| offers(session)) {
+            let able = sessions.values().filter(|session| offers(session));
+            if let Some(session) = able.min_by_key(|session| session.is_passed_over()) {
                 return Ok(Asked::of(session, range));
             }
             if let Some(why) = self.hub.hopeless() {
@@ -164,6 +165,17 @@ impl Reading {
         }
     }
 
+    /// Whether there is another source than `peer` to ask for `range` before it.
+    fn has_other(&self, peer: PeerKey, range: &Range<u64>) -> bool {
+        let is_better = |other: &Arc<Session>| {
+            other.peer != peer
+                && !other.is_passed_over()
+                && !self.unwelcome.contains(&other.peer)
+                && other.offers(range)
+        };
+        self.hub.sessions().values().any(is_better)
+    }
+
     /// Verifies the chunks of a window as they come and hands on what lies in `positions`.
     /// What does not come, or comes wrong, is asked of another source.
     async fn hand_on(&mut self, window: Window, positions: Range<u64>) -> Result<(), Stop> {
@@ -172,8 +184,13 @@ impl Reading {
             session: mut asked,
         } = window;
         while let Some(chunk) = chunks.front().copied() {
+            let rest = chunk.start..chunks.back().expect("one is wanted").end;
             let came = tokio::select! {
                 came = asked.chunk(&chunk) => came,
+                () = sleep(SILENCE) => match self.has_other(asked.session.peer, &rest) {
+                    true => Came::NothingMore,
+                    false => continue,
+                },
                 error = self.hub.out_of_patience() => return Err(error.into()),
                 () = self.out.closed() => return Err(Stop::Unread),
             };
@@ -211,10 +228,9 @@ impl Reading {
                         return Err(FetchError::Gone { position }.into());
                     }
                 }
-                Came::NothingMore => {}
+                Came::NothingMore => asked.session.pass_over(),
             }
-            let end = chunks.back().expect("one is wanted").end;
-            asked = self.ask(&(chunk.start..end)).await?;
+            asked = self.ask(&rest).await?;
         }
         Ok(())
     }

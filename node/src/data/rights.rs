@@ -78,13 +78,15 @@ impl Rights {
             .collect()
     }
 
-    /// Which positions of a snapshot are offered; nothing if it may not be read.
-    pub(crate) fn offered(
+    /// What `see` finds in the positions of a snapshot that are offered; nothing if it may not
+    /// be read. They may be many, and are not copied for it.
+    pub(crate) fn offered<T>(
         &self,
         store: &Store,
         snapshot: &SnapshotId,
         now_unix_s: u64,
-    ) -> Result<Option<RangeSet>, StoreError> {
+        see: impl FnOnce(&RangeSet) -> T,
+    ) -> Result<Option<T>, StoreError> {
         let mut table = self.table();
         let Some(right) = table.get_mut(snapshot) else {
             return Ok(None);
@@ -97,7 +99,7 @@ impl Rights {
             let offered = read_offer(store, snapshot, right.allowed.snapshot.bytes)?;
             right.offered = Some((Instant::now(), offered));
         }
-        Ok(right.offered.as_ref().map(|(_, offered)| offered.clone()))
+        Ok(right.offered.as_ref().map(|(_, offered)| see(offered)))
     }
 
     /// Has what is offered of a snapshot looked up again.

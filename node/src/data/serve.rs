@@ -5,6 +5,7 @@
 //! who may ask (the visitor's rights).
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -23,17 +24,22 @@ use tokio_util::sync::CancellationToken;
 use super::answer::{Coding, Piece, RunAnswer, outcome, read_pages};
 use super::buffers::{Buffer, BufferPool};
 use super::coding::Encoders;
-use super::outbox::Payload;
+use super::outbox::{Closed, Payload};
 use super::page_set::PageSets;
+use super::strangers::Origin;
 use super::visitor::Visitor;
 
 /// Answers that run at once.
 const ACTIVE_MAX: usize = 16;
-/// Frames in memory, over all connections. A peer that takes nothing holds four: one being
-/// written, one queued, and one in the hands of each of its two answers.
+/// The same, for peers of one origin.
+const ACTIVE_PER_ORIGIN_MAX: usize = ACTIVE_MAX / 2;
+/// Frames in memory, over all connections. A peer that takes nothing holds three: one being
+/// written, and two queued or in the making. Those of one origin together leave some.
 const BUFFERS: usize = 2 * ACTIVE_MAX;
-/// Page answers that run at once; each holds a buffer.
+const _: () = assert!(3 * ACTIVE_PER_ORIGIN_MAX < BUFFERS);
+/// Frames of pages in memory. Those of one origin have half of them at most.
 const PAGE_BUFFERS: usize = 8;
+const PAGE_BUFFERS_PER_ORIGIN: usize = PAGE_BUFFERS / 2;
 
 /// What serves all connections of a node.
 pub(crate) struct Server {
@@ -70,6 +76,7 @@ impl Server {
     pub(crate) fn new(store: Store) -> Self {
         let config = ServeConfig {
             active_max: ACTIVE_MAX,
+            active_per_origin_max: ACTIVE_PER_ORIGIN_MAX,
             ..ServeConfig::default()
         };
         Self {
@@ -80,7 +87,7 @@ impl Server {
                 asked: HashMap::new(),
             }),
             buffers: BufferPool::new(BUFFERS),
-            page_buffers: BufferPool::new(PAGE_BUFFERS),
+            page_buffers: BufferPool::shared(PAGE_BUFFERS, PAGE_BUFFERS_PER_ORIGIN),
             page_sets: PageSets::default(),
             encoders: Arc::new(Encoders::new()),
         }
@@ -88,8 +95,7 @@ impl Server {
 
     /// Takes a request for a run; the visitor has noted that it is open.
     pub(crate) fn ask(self: &Arc<Self>, visitor: &Arc<Visitor>, asked: RunRequest) {
-        let offered = visitor.offered(&asked.snapshot);
-        let ranges = offered.map(|offered| asked.ranges.intersect(&offered));
+        let ranges = visitor.offered_of(&asked.snapshot, &asked.ranges);
         let Some(ranges) = ranges.filter(|ranges| !ranges.is_empty()) else {
             // The same whether it may not be had, is not here, or does not exist.
             visitor.end(asked.request, Outcome::NotHeld);
@@ -117,6 +123,7 @@ impl Server {
         };
         self.handle(Input::Request {
             peer: visitor.peer(),
+            origin: number_of(visitor.origin()),
             request: number,
             snapshot: asked.snapshot,
             ranges,
@@ -227,8 +234,15 @@ impl Server {
             if visitor.allowed(&snapshot).is_none() {
                 break Outcome::NotHeld;
             }
-            let buffer = tokio::select! {
-                buffer = self.buffers.take() => buffer,
+            let free = async {
+                let slot = visitor.outbox().room().await?;
+                Ok::<_, Closed>((slot, self.buffers.take().await))
+            };
+            let (slot, buffer) = tokio::select! {
+                free = free => match free {
+                    Ok(free) => free,
+                    Err(Closed) => return sent,
+                },
                 () = asked.stop.cancelled() => break Outcome::Cancelled,
             };
             let (read, back) = read(run, buffer).await;
@@ -249,10 +263,7 @@ impl Server {
                 codec,
                 plain_length: u32::try_from(length).expect("a frame is short"),
             };
-            let sending = visitor.outbox().send(data, Payload::Pooled(buffer));
-            if sending.await.is_err() {
-                return sent;
-            }
+            slot.send(data, Payload::Pooled(buffer));
             sent += length;
             allowed.traffic.add_sent(length);
         };
@@ -269,6 +280,14 @@ impl Server {
             return;
         };
         let compress = visitor.has(Features::ZSTD);
+        // Nothing is read for a peer that takes nothing.
+        let free = async || {
+            let slot = visitor.outbox().room().await?;
+            Ok::<_, Closed>((slot, self.page_buffers.take_for(visitor.origin()).await))
+        };
+        let Ok(mut next) = free().await else {
+            return;
+        };
         let server = Arc::clone(&self);
         let pages = asked.pages.into_vec();
         let of_snapshot = spawn_blocking(move || {
@@ -282,7 +301,7 @@ impl Server {
             }
         };
         loop {
-            let mut buffer = self.page_buffers.take().await;
+            let (slot, mut buffer) = next;
             let (store, encoders) = (self.store.clone(), Arc::clone(&self.encoders));
             let read = spawn_blocking(move || {
                 let heads = match compress {
@@ -312,11 +331,23 @@ impl Server {
                 true => Payload::Empty,
                 false => Payload::Pooled(buffer),
             };
-            if visitor.outbox().send(answer, payload).await.is_err() || last {
+            slot.send(answer, payload);
+            if last {
                 return;
             }
+            next = match free().await {
+                Ok(next) => next,
+                Err(Closed) => return,
+            };
         }
     }
+}
+
+/// A number for each origin.
+fn number_of(origin: Origin) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    origin.hash(&mut hasher);
+    hasher.finish()
 }
 
 async fn read(

@@ -5,8 +5,8 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
@@ -35,6 +35,7 @@ use super::coding::Decoder;
 use super::dial::Dialled;
 use super::link::{Link, LinkError, LinkReader};
 use super::listening::Listening;
+use super::offer::{Offer, Telling};
 use super::outbox::Outbox;
 use super::swarm::Access;
 use super::traffic::Traffic;
@@ -123,7 +124,7 @@ pub(crate) struct Session {
     pub(crate) round_trip: Duration,
     pub(crate) traffic: Arc<Traffic>,
     pub(crate) closing: CancellationToken,
-    pub(super) offered: Mutex<RangeSet>,
+    pub(super) offer: Mutex<Offer>,
     pub(super) outbox: Outbox,
     next: AtomicU64,
     open: Mutex<HashMap<RequestId, Open>>,
@@ -135,6 +136,8 @@ pub(crate) struct Session {
     pub(super) also: Mutex<HashMap<GrantId, Option<SnapshotId>>>,
     /// Why the source is not worth another attempt.
     pub(super) dropped: Mutex<Option<String>>,
+    /// Whether it sent nothing when it was asked for something.
+    passed_over: AtomicBool,
 }
 
 /// A request that is open.
@@ -229,7 +232,7 @@ impl Session {
             round_trip,
             traffic,
             closing,
-            offered: Mutex::new(offered),
+            offer: Mutex::new(Offer::new(offered)),
             outbox,
             next: AtomicU64::new(1),
             open: Mutex::default(),
@@ -238,6 +241,7 @@ impl Session {
             nonce: hello.nonce,
             also: Mutex::default(),
             dropped: Mutex::default(),
+            passed_over: AtomicBool::new(false),
         });
         if !admitted.offers_all {
             session.ask_offer();
@@ -247,8 +251,8 @@ impl Session {
             reader,
             buffers,
             told,
-            generation: 0,
             decoder: Decoder::new(),
+            telling: Telling::default(),
         };
         Ok((session, listening, writing.boxed()))
     }
@@ -263,23 +267,50 @@ impl Session {
 
     /// What the source offers now.
     pub(crate) fn offered(&self) -> RangeSet {
-        self.offered
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.offer().ranges().clone()
+    }
+
+    /// The same, and how often it had changed by then.
+    pub(crate) fn offered_now(&self) -> (RangeSet, u64) {
+        let offer = self.offer();
+        (offer.ranges().clone(), offer.changes())
+    }
+
+    /// The same, if it changed since it had changed so often.
+    pub(crate) fn offered_since(&self, changes: u64) -> Option<(RangeSet, u64)> {
+        let offer = self.offer();
+        let is_new = offer.changes() != changes;
+        is_new.then(|| (offer.ranges().clone(), offer.changes()))
+    }
+
+    /// How many bytes the source offers now.
+    pub(crate) fn offered_bytes(&self) -> u64 {
+        self.offer().ranges().total_bytes()
     }
 
     /// Whether the source offers all of `range` now.
     pub(crate) fn offers(&self, range: &Range<u64>) -> bool {
-        self.offered().contains_range(range.clone())
+        self.offer().ranges().contains_range(range.clone())
+    }
+
+    pub(super) fn offer(&self) -> MutexGuard<'_, Offer> {
+        self.offer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes that the source does not have positions that it offered.
     pub(crate) fn lacks(&self, range: Range<u64>) {
-        self.offered
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(range);
+        self.offer().lacks(range);
+    }
+
+    /// Notes that the source sent nothing of what it was asked for: from now on it is asked
+    /// where nobody else is left.
+    pub(crate) fn pass_over(&self) {
+        self.passed_over.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is the last to be asked.
+    pub(crate) fn is_passed_over(&self) -> bool {
+        self.passed_over.load(Ordering::Relaxed)
     }
 
     /// Presents a further grant, for an earlier version that may serve as base. The answer is

@@ -4,19 +4,30 @@
 //! comes: the oldest, so that a crowd of idle connections never keeps an honest one out.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use shoal_protocol::peer::PeerKey;
 use tokio_util::sync::CancellationToken;
 
-/// Where a connection comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Where a connection comes from, as coarse as it is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Origin {
-    /// An address.
+    /// An address; of IPv6 its /64, since one customer of a provider has a whole one.
     Address(IpAddr),
     /// A member, over the control plane.
     Member(PeerKey),
+}
+
+impl Origin {
+    /// Of a socket.
+    pub(crate) fn of(address: SocketAddr) -> Self {
+        const NETWORK: u128 = u128::MAX << 64;
+        Self::Address(match address.ip().to_canonical() {
+            IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & NETWORK).into(),
+            ip => ip,
+        })
+    }
 }
 
 /// The table. Clones are the same one.
@@ -139,6 +150,15 @@ mod tests {
         assert_eq!(gone, [true, false, false, false]);
         drop(places);
         assert_eq!(strangers.count(), 0);
+    }
+
+    #[test]
+    fn a_network_of_ipv6_is_one_origin() {
+        let of = |text: &str| Origin::of(text.parse().expect("an address"));
+        assert_eq!(of("[2001:db8:1:2::1]:1"), of("[2001:db8:1:2:ff::9]:7"));
+        assert_ne!(of("[2001:db8:1:2::1]:1"), of("[2001:db8:1:3::1]:1"));
+        assert_eq!(of("[::ffff:10.0.0.1]:1"), of("10.0.0.1:9"));
+        assert_ne!(of("10.0.0.1:1"), of("10.0.0.2:1"));
     }
 
     #[test]

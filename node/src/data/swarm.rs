@@ -222,7 +222,7 @@ impl Swarm {
         let offering = |session: &Arc<Session>| Offering {
             peer: session.peer,
             address: session.address.clone(),
-            offered: session.offered().total_bytes(),
+            offered: session.offered_bytes(),
             total: session.snapshot.bytes,
         };
         sessions.values().map(offering).collect()

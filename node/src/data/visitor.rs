@@ -38,6 +38,7 @@ use super::open_requests::OpenRequests;
 use super::outbox::{Outbox, Payload};
 use super::rights::Rights;
 use super::serve::Server;
+use super::strangers::Origin;
 use super::traffic::Traffic;
 use super::{Admission, Allowed, Endpoint};
 use crate::team::{Entry, Guest};
@@ -129,6 +130,17 @@ impl Visitor {
         self.peer
     }
 
+    /// Whom its place is counted under.
+    pub(crate) fn origin(&self) -> Origin {
+        let address = self.from.address;
+        address.map_or(Origin::Member(self.peer), Origin::of)
+    }
+
+    /// Whether the connection is ending.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.closing.is_cancelled()
+    }
+
     pub(crate) fn agent(&self) -> &str {
         self.hello.get().map_or("", |hello| hello.agent.as_str())
     }
@@ -167,9 +179,18 @@ impl Visitor {
 
     /// Which positions of a snapshot the peer may ask for now.
     pub(crate) fn offered(&self, snapshot: &SnapshotId) -> Option<RangeSet> {
+        self.see_offered(snapshot, RangeSet::clone)
+    }
+
+    /// Those of `ranges` that the peer may ask for now.
+    pub(crate) fn offered_of(&self, snapshot: &SnapshotId, ranges: &RangeSet) -> Option<RangeSet> {
+        self.see_offered(snapshot, |offered| ranges.intersect(offered))
+    }
+
+    fn see_offered<T>(&self, snapshot: &SnapshotId, see: impl FnOnce(&RangeSet) -> T) -> Option<T> {
         let store = self.house.endpoint.store();
-        let offered = self.rights.offered(store, snapshot, now_unix_s());
-        offered.unwrap_or_else(|error| {
+        let seen = self.rights.offered(store, snapshot, now_unix_s(), see);
+        seen.unwrap_or_else(|error| {
             tracing::warn!(%error, "cannot read what is offered");
             None
         })
@@ -179,8 +200,9 @@ impl Visitor {
     pub(crate) fn readable_bases(&self, bases: &[Base]) -> Arc<[(Base, Snapshot)]> {
         let readable = |base: &Base| {
             let allowed = self.allowed(&base.snapshot)?;
-            let offered = self.offered(&base.snapshot)?;
-            let is_here = offered.contains_range(base.start..base.end);
+            let within = base.start..base.end;
+            let is_here = |offered: &RangeSet| offered.contains_range(within);
+            let is_here = self.see_offered(&base.snapshot, is_here)?;
             is_here.then_some((*base, allowed.snapshot))
         };
         bases.iter().filter_map(readable).collect()

@@ -15,6 +15,7 @@ use shoal_store::providers::ProviderStore;
 use tokio::task::spawn_blocking;
 
 use super::placing::Placing;
+use super::turns::Turns;
 use super::{discovery, key_of};
 use crate::node::unix_now_s;
 use crate::team::{Exchange, TeamBook};
@@ -35,6 +36,7 @@ pub(super) struct Answers {
     pub(super) team: TeamBook,
     pub(super) providers: Arc<ProviderStore>,
     pub(super) placing: Placing,
+    pub(super) turns: Turns,
 }
 
 impl Requests for Answers {
@@ -47,9 +49,15 @@ impl Requests for Answers {
         let answers = self.clone();
         async move {
             let peer = key_of(&peer).ok_or(Refusal::Refused)?;
+            let turns = answers.turns.clone();
             // Each reads or writes a little of the disk.
-            let answer = spawn_blocking(move || answers.answer(peer, protocol, &request));
-            answer.await.map_err(|_| Refusal::Refused)?
+            let answer = move || answers.answer(peer, protocol, &request);
+            let answer = match protocol {
+                // Not behind what members ask: there are few, and who comes in waits for them.
+                Protocol::Admit => spawn_blocking(answer).await,
+                Protocol::Advert | Protocol::Find | Protocol::Locate => turns.take(answer).await,
+            };
+            answer.map_err(|_| Refusal::Refused)?
         }
         .boxed()
     }

@@ -17,6 +17,7 @@ mod searching;
 mod shown;
 mod starting;
 mod streams;
+mod turns;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

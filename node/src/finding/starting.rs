@@ -24,6 +24,7 @@ use super::answering::{Answers, Members};
 use super::placing::Placing;
 use super::shown::Shown;
 use super::streams::{self, Streams};
+use super::turns::Turns;
 use super::{ADDED_MAX, Finding, Shared, churn, contact, keeping, tidy};
 use crate::api::{ApiError, ErrorKind};
 use crate::node::{Node, blocking};
@@ -58,6 +59,7 @@ impl Finding {
             team: team.clone(),
             providers: Arc::clone(&providers),
             placing: placing.clone(),
+            turns: Turns::of_this_machine(),
         };
         let start = |config: ControlConfig| {
             let members = Arc::new(Members(team.clone()));

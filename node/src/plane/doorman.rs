@@ -38,3 +38,67 @@ impl Admission for Doorman {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use shoal_protocol::access::team::TeamName;
+    use shoal_protocol::access::{Grant, Rights};
+    use shoal_protocol::id::SnapshotId;
+    use shoal_store::StoreOptions;
+    use shoal_store::disk::real::RealDisk;
+    use shoal_store::ingest::{AddMode, AddRequest};
+    use shoal_store::progress::Silent;
+
+    use super::*;
+    use crate::identity::Identity;
+
+    #[test]
+    fn a_member_reads_what_came_for_the_team_and_is_told_of_nothing_else() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let home = dir.path().join("home");
+        std::fs::create_dir(&home).expect("a new directory");
+        let (alice, member) = (Identity::generate(), Identity::generate());
+        let team = TeamBook::load(&home, &alice).expect("a new home");
+        let name = TeamName::cut("lab");
+        team.create(name.clone(), name).expect("a new team");
+        let store = Store::open(RealDisk::shared(), &home, StoreOptions::default());
+        let store = store.expect("a new store");
+        let add = |name: &str, audience| {
+            let path = dir.path().join(name);
+            std::fs::write(&path, name).expect("a new file");
+            let request = AddRequest {
+                path,
+                all: true,
+                mode: AddMode::InPlace,
+                kept: true,
+                audience,
+            };
+            store.add(&request, &Silent).expect("it is there").snapshot
+        };
+        let shared = add("shared", team.root());
+        let private = add("private", None);
+        let doorman = Doorman {
+            shares: Arc::new(Shares::load(&store, team.me(), false).expect("none yet")),
+            team,
+            store,
+        };
+        let is_let_in = |snapshot: SnapshotId| {
+            let me = member.peer_key();
+            let grant = Grant {
+                issuer: me,
+                holder: me,
+                scope: Scope::Snapshot(snapshot),
+                rights: Rights::READ,
+                issued_unix_s: 0,
+                expires_unix_s: None,
+                nonce: [0; 16],
+            };
+            let grant = SignedGrant::sign(grant, member.keypair());
+            let revoked = CancellationToken::new();
+            doorman.admit_member(&grant, &revoked).is_some()
+        };
+        assert!(is_let_in(shared));
+        assert!(!is_let_in(private));
+        assert!(!is_let_in(SnapshotId::of(b"nobody has this")));
+    }
+}

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -13,6 +14,7 @@ use shoal_node::data::{
 use shoal_node::identity::Identity;
 use shoal_protocol::access::{Address, Grant, HolderSecret, Rights, Scope, SignedGrant, Ticket};
 use shoal_protocol::id::{GrantId, SnapshotId};
+use shoal_protocol::paged_list::MemoryPages;
 use shoal_protocol::peer::PeerKey;
 use shoal_protocol::snapshot::Snapshot;
 use shoal_store::disk::real::RealDisk;
@@ -21,6 +23,8 @@ use shoal_store::ingest::{AddMode, AddRequest};
 use shoal_store::progress::Silent;
 use shoal_store::receive::{Receive, ReceiveRequest, Received};
 use shoal_store::{Store, StoreOptions};
+use tokio::task::spawn_blocking;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Nothing but TCP.
@@ -130,6 +134,17 @@ impl Node {
 
     pub(crate) fn row(&self, snapshot: &SnapshotId) -> Option<SnapshotRow> {
         self.store.view().snapshot(snapshot).unwrap()
+    }
+
+    /// All pages of all that it has.
+    pub(crate) fn pages(&self) -> MemoryPages {
+        let mut pages = MemoryPages::new();
+        for row in self.store.view().pages().unwrap() {
+            let (id, ..) = row.unwrap();
+            let bytes = self.store.page(&id).unwrap().unwrap();
+            pages.put(id, bytes.to_vec());
+        }
+        pages
     }
 
     /// How long the first chunk of a snapshot is.
@@ -298,4 +313,27 @@ pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(60), what)
         .await
         .expect("it happens soon")
+}
+
+/// Holds the clock of a paused runtime where it is, so that what happens, happens without
+/// waiting; for a minute at most, so that a test that waits in vain ends.
+pub(crate) struct StillClock {
+    began: Instant,
+    _let_go: Sender<()>,
+}
+
+impl StillClock {
+    pub(crate) fn hold() -> Self {
+        let (let_go, end) = channel::<()>();
+        // Such a clock does not advance while blocking work is done.
+        spawn_blocking(move || end.recv_timeout(Duration::from_secs(60)));
+        Self {
+            began: Instant::now(),
+            _let_go: let_go,
+        }
+    }
+
+    pub(crate) fn assert_it_stood(&self) {
+        assert_eq!(self.began.elapsed(), Duration::ZERO, "something waited");
+    }
 }

@@ -193,7 +193,7 @@ impl Outbox {
         let refused = parcel.keys.len().saturating_sub(ack.accepted as usize);
         match ack.refusal {
             Some(Refusal::Rate { retry_s }) if refused > 0 => {
-                let time = Duration::from_secs(retry_s.into()).max(config.retry);
+                let time = Duration::from_secs(retry_s.max(1).into());
                 self.resting.wish(now, peer, time);
                 parcel.attempts += 1;
                 self.try_again(now, parcel, config, sent);

@@ -17,6 +17,8 @@ pub enum Input {
     Request {
         /// Who.
         peer: PeerKey,
+        /// Where it comes from, as coarse as the node counts: a number for each.
+        origin: u64,
         /// Its number among all that are open with this peer, over however many
         /// connections.
         request: RequestId,
@@ -100,11 +102,16 @@ pub struct ServeConfig {
     /// The most answers that run at once for one peer: with two, the next is read from disk
     /// while the one before is sent.
     pub active_per_peer_max: usize,
+    /// The most answers that run at once for peers of one origin: who takes nothing of what it
+    /// asked for, under however many names, leaves the others theirs.
+    pub active_per_origin_max: usize,
     /// The most requests of one peer that wait.
     pub queued_per_peer_max: usize,
     /// The most requests that wait in all; each costs some hundred bytes, and at most 4 KiB
     /// for one with as many ranges as a request may have.
     pub queued_max: usize,
+    /// The same, of one origin.
+    pub queued_per_origin_max: usize,
     /// A request that waited so long, and as long as all that waits will take, goes like one for
     /// bytes that nobody was sent: then it has waited for its share.
     pub patience: Duration,
@@ -117,8 +124,10 @@ impl Default for ServeConfig {
         Self {
             active_max: 8,
             active_per_peer_max: 2,
+            active_per_origin_max: 4,
             queued_per_peer_max: limits::REQUESTS_OPEN_MAX,
             queued_max: 2048,
+            queued_per_origin_max: 1024,
             patience: Duration::from_secs(2),
             copies_kept: Duration::from_secs(600),
         }

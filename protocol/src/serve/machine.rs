@@ -59,12 +59,14 @@ impl Serve {
         match input {
             Input::Request {
                 peer,
+                origin,
                 request,
                 snapshot,
                 ranges,
                 priority,
             } => self.queue(
                 peer,
+                origin,
                 Request {
                     id: request,
                     snapshot,
@@ -106,8 +108,10 @@ impl Serve {
         self.waiting
     }
 
-    fn queue(&mut self, peer: PeerKey, request: Request) {
-        let full = self.waiting >= self.config.queued_max;
+    fn queue(&mut self, peer: PeerKey, origin: u64, request: Request) {
+        let of_origin = self.peers.values().filter(|queue| queue.origin == origin);
+        let full = self.waiting >= self.config.queued_max
+            || of_origin.map(Queue::waiting).sum::<usize>() >= self.config.queued_per_origin_max;
         let theirs = self.peers.get(&peer);
         if theirs.is_some_and(|queue| queue.contains(request.id)) {
             return;
@@ -123,7 +127,10 @@ impl Serve {
             });
             return;
         }
-        self.peers.entry(peer).or_default().push(request);
+        let new = || Queue::new(origin);
+        let queue = self.peers.entry(peer).or_insert_with(new);
+        queue.origin = origin;
+        queue.push(request);
         self.waiting += 1;
     }
 
@@ -200,9 +207,15 @@ impl Serve {
                 || now.saturating_duration_since(request.asked) >= patience
                 || self.copies.is_fresh(&request.snapshot, &request.ranges)
         };
+        let mut by_origin: BTreeMap<u64, usize> = BTreeMap::new();
+        for queue in self.peers.values() {
+            *by_origin.entry(queue.origin).or_default() += queue.active();
+        }
         let mut patient = None;
         for (peer, queue) in self.in_turn() {
-            if queue.active() >= self.config.active_per_peer_max {
+            if queue.active() >= self.config.active_per_peer_max
+                || by_origin[&queue.origin] >= self.config.active_per_origin_max
+            {
                 continue;
             }
             match queue.next(eager) {

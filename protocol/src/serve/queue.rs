@@ -20,13 +20,23 @@ pub(super) struct Request {
 }
 
 /// The requests of one peer, those that wait in the order in which they came.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Queue {
+    /// Where the peer asked from last.
+    pub(super) origin: u64,
     waiting: Vec<Request>,
     active: BTreeMap<RequestId, Request>,
 }
 
 impl Queue {
+    pub(super) fn new(origin: u64) -> Self {
+        Self {
+            origin,
+            waiting: Vec::new(),
+            active: BTreeMap::new(),
+        }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty() && self.active.is_empty()
     }

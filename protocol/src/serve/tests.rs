@@ -46,8 +46,21 @@ impl Rig {
     }
 
     fn ask_urgently(&mut self, peer: u8, id: u64, position: u64, priority: u8) -> Vec<Output> {
+        // Everybody comes from elsewhere.
+        self.ask_from(peer.into(), peer, id, position, priority)
+    }
+
+    fn ask_from(
+        &mut self,
+        origin: u64,
+        peer: u8,
+        id: u64,
+        position: u64,
+        priority: u8,
+    ) -> Vec<Output> {
         self.tell(Input::Request {
             peer: key(peer),
+            origin,
             request: RequestId(id),
             snapshot: SnapshotId::of(b"served"),
             ranges: RangeSet::of(position * MIB..(position + 1) * MIB),
@@ -250,4 +263,39 @@ fn what_went_out_long_ago_is_forgotten() {
     rig.now = at;
     assert!(rig.tell(Input::Timeout).is_empty());
     assert_eq!(rig.serve.next_timeout(), None);
+}
+
+#[test]
+fn those_of_one_origin_leave_slots_to_others_however_many_they_are() {
+    let mut rig = with(ServeConfig {
+        active_max: 4,
+        active_per_origin_max: 2,
+        ..ServeConfig::default()
+    });
+    let crowd = (1..9).map(|peer| rig.ask_from(0, peer, peer.into(), 1, 0));
+    let answered = crowd.map(|outputs| started(&outputs).len()).sum::<usize>();
+    assert_eq!(answered, 2, "of eight");
+    // They take nothing, and others are answered all the same.
+    assert_eq!(started(&rig.ask_from(1, 20, 1, 2, 0)), [(20, 1)]);
+    assert_eq!(started(&rig.ask_from(1, 21, 1, 3, 0)), [(21, 1)]);
+    assert_eq!(started(&rig.ask_from(2, 22, 1, 4, 0)), []);
+    // One that has ended makes room for the next of its origin, or of another.
+    assert_eq!(started(&rig.end(20, 1)).len(), 1);
+}
+
+#[test]
+fn requests_of_one_origin_fill_a_part_of_the_queue_only() {
+    let mut rig = with(ServeConfig {
+        active_max: 1,
+        queued_max: 20,
+        queued_per_origin_max: 10,
+        ..ServeConfig::default()
+    });
+    rig.ask(99, 1, 0);
+    let is_busy = |outputs: &[Output]| matches!(outputs[..], [Output::Busy { .. }]);
+    let asked = (1..30).map(|peer| rig.ask_from(0, peer, 1, 1, 0));
+    let turned_down = asked.filter(|outputs| is_busy(outputs)).count();
+    assert_eq!(turned_down, 19);
+    assert!(!is_busy(&rig.ask_from(1, 50, 1, 1, 0)));
+    assert_eq!(rig.serve.waiting(), 11);
 }

@@ -52,6 +52,8 @@ impl World {
             server,
             Input::Request {
                 peer,
+                // Every node of the world has an address of its own.
+                origin: client as u64,
                 request: number,
                 snapshot: snapshot(),
                 ranges,

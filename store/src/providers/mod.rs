@@ -11,8 +11,10 @@
 //! finds no room gets it: those beyond theirs lose their highest-ranked records first, and
 //! cannot renew them; so nobody can push out another, and what is left of everyone's keys
 //! are the lowest, which searchers ask for first. A key has at most 32 providers: those that came
-//! first, as long as they renew.
+//! first, as long as they renew. Nobody brings keys faster than nodes send them, but for a burst
+//! after it was quiet; more are refused before anything is looked up for them.
 
+mod allowance;
 mod database;
 mod rows;
 mod store;

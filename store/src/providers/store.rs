@@ -5,15 +5,20 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use shoal_protocol::advert::{AdvertAck, AdvertBatch, AdvertKey, Found};
+use shoal_protocol::advert::{AdvertAck, AdvertBatch, AdvertKey, Found, Refusal};
 use shoal_protocol::peer::PeerKey;
 
+use super::allowance::Allowances;
 use super::database::{Known, ProviderDatabase};
 use super::table::Table;
 use crate::Store;
 use crate::disk::Root;
 use crate::error::StoreError;
 use crate::index::intact;
+
+/// The most providers whose pace is remembered; each takes some 60 bytes of memory. Whoever was
+/// quiet for eight seconds needs no remembering.
+const ALLOWANCES_MAX: usize = 4096;
 
 /// What can be chosen about provider records.
 #[derive(Debug, Clone)]
@@ -44,6 +49,7 @@ pub struct ProviderStore {
     home: Arc<dyn Root>,
     options: ProviderOptions,
     table: Mutex<Table>,
+    allowances: Mutex<Allowances>,
 }
 
 impl ProviderStore {
@@ -57,11 +63,13 @@ impl ProviderStore {
             home,
             options,
             table,
+            allowances: Mutex::new(Allowances::new()),
         })
     }
 
     /// Takes a batch from `provider`, who is the authenticated sender, at `now_unix_s`. What is
-    /// taken is found at once, and survives a power cut once it was [flushed](Self::flush).
+    /// taken is found at once, and survives a power cut once it was [flushed](Self::flush). Who
+    /// brings too much at once is told to come back.
     pub fn accept(
         &self,
         provider: PeerKey,
@@ -69,6 +77,14 @@ impl ProviderStore {
         now_unix_s: u64,
     ) -> Result<AdvertAck, StoreError> {
         let now = seconds(now_unix_s);
+        if let Err(retry_s) = self.allow(provider, batch.keys.len(), now) {
+            return Ok(AdvertAck {
+                accepted: 0,
+                refusal: Some(Refusal::Rate { retry_s }),
+                ttl_s: 0,
+                share: 0,
+            });
+        }
         self.guard(|table| {
             let ack = table.accept(&self.options, provider, batch, now)?;
             if table.unwritten() >= self.options.unwritten_max {
@@ -119,6 +135,13 @@ impl ProviderStore {
     /// How many providers have records.
     pub fn providers(&self) -> usize {
         self.lock().active()
+    }
+
+    /// Not behind the table: whoever is refused waits for nobody.
+    fn allow(&self, provider: PeerKey, keys: usize, now: u32) -> Result<(), u32> {
+        let allowances = self.allowances.lock();
+        let mut allowances = allowances.unwrap_or_else(PoisonError::into_inner);
+        allowances.take(provider, keys, now, ALLOWANCES_MAX)
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {

@@ -243,6 +243,23 @@ fn a_flooder_gets_its_share_and_pushes_out_nobody() {
 }
 
 #[test]
+fn who_brings_more_than_anybody_sends_is_told_when_to_come_back() {
+    let world = World::with_room(100_000);
+    let flood = |now| world.accept(9, 0..16_384, now);
+    let refused = (0..20).map(|_| flood(NOW)).find(|ack| ack.accepted == 0);
+    let refused = refused.expect("not all are taken");
+    assert_eq!(refused.refusal, Some(Refusal::Rate { retry_s: 1 }));
+    let records = world.records.records();
+    assert_eq!(
+        world.accept(1, 20_000..20_010, NOW).accepted,
+        10,
+        "others may"
+    );
+    assert_eq!(world.records.records(), records + 10);
+    assert_eq!(flood(NOW + 1).refusal, None);
+}
+
+#[test]
 fn a_newcomer_gets_its_share_from_those_beyond_theirs_who_keep_their_lowest() {
     let world = World::with_room(4000);
     for first in 1..=4 {

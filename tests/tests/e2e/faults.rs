@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::Signal;
 use shoal_tests::data;
-use shoal_tests::liar::Liar;
+use shoal_tests::liar::{Conduct, Liar};
 use shoal_tests::relay::Relay;
 use shoal_tests::shoal::{Home, Running};
 
@@ -76,7 +76,7 @@ fn a_source_that_lies_costs_no_wrong_byte() {
     // Nothing comes from alice until carol has lied.
     let (relay, ticket) = Relay::before(&ticket);
     let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let liar = Liar::start(&carol.path(), &ticket, 30, anywhere);
+    let liar = Liar::start(&carol.path(), &ticket, Conduct::Lies(30), anywhere);
     let got = dir.path().join("got");
     let get = bob.start(&["get", liar.ticket(), got.to_str().unwrap()]);
     liar.wait_for_lies(1);

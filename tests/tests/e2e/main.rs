@@ -2,6 +2,7 @@
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod abuse;
 mod bad_input;
 mod disk_use;
 mod edits;

@@ -9,10 +9,10 @@ use shoal_tests::shoal::{Home, Running};
 
 /// A node that is up on loopback, on ports of its own: nodes of one machine are not found by
 /// mDNS.
-struct Node {
-    home: Home,
-    port: u16,
-    daemon: Running,
+pub(crate) struct Node {
+    pub(crate) home: Home,
+    pub(crate) port: u16,
+    pub(crate) daemon: Running,
 }
 
 /// A port that is free together with the next one, where the control plane goes. Outside of
@@ -47,11 +47,11 @@ impl Node {
         Self { home, port, daemon }
     }
 
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::up(Home::new(), free_ports())
     }
 
-    fn founder(name: &str) -> Self {
+    pub(crate) fn founder(name: &str) -> Self {
         let node = Self::new();
         node.ok(&["team", "create", "lab", "--my-name", name]);
         node
@@ -65,19 +65,19 @@ impl Node {
         (alice, bob)
     }
 
-    fn ok(&self, args: &[&str]) -> String {
+    pub(crate) fn ok(&self, args: &[&str]) -> String {
         self.home.run(args).ok().stdout
     }
 
-    fn code(&self, args: &[&str]) -> i32 {
+    pub(crate) fn code(&self, args: &[&str]) -> i32 {
         self.home.run(args).code()
     }
 
-    fn invite(&self) -> String {
+    pub(crate) fn invite(&self) -> String {
         self.ok(&["team", "invite"]).trim().to_owned()
     }
 
-    fn join(&self, invitation: &str, name: &str) {
+    pub(crate) fn join(&self, invitation: &str, name: &str) {
         self.ok(&["team", "join", invitation, "--my-name", name]);
     }
 
@@ -96,7 +96,7 @@ impl Node {
     }
 
     /// Waits until so many members are connected.
-    fn meets(&self, count: usize) {
+    pub(crate) fn meets(&self, count: usize) {
         let connected = || {
             let peers = self.ok(&["--json", "peers"]);
             let peers = peers
@@ -109,13 +109,13 @@ impl Node {
         while connected() < count {}
     }
 
-    fn add(&self, name: &str, bytes: usize) -> String {
+    pub(crate) fn add(&self, name: &str, bytes: usize) -> String {
         let file = self.home.outside().join(name);
         std::fs::write(&file, data::bytes(name, bytes)).unwrap();
         self.ok(&["add", &file.to_string_lossy()]).trim().to_owned()
     }
 
-    fn assert_gets(&self, id: &str, name: &str, bytes: usize) {
+    pub(crate) fn assert_gets(&self, id: &str, name: &str, bytes: usize) {
         let to = self.home.outside().join("got");
         let to = to.to_string_lossy();
         self.ok(&["get", id, &to, "--timeout", "30s"]);

@@ -7,18 +7,20 @@ use std::time::Duration;
 use shoal_node::data::link::Link;
 use shoal_node::data::tls::TlsIdentity;
 use shoal_node::data::tls_stream::TlsStream;
-use shoal_node::data::{FetchError, FetchEvent, SwarmOptions};
+use shoal_node::data::{FetchError, FetchEvent, Listener, SwarmOptions};
 use shoal_node::identity::Identity;
-use shoal_protocol::access::{Address, Nonce};
+use shoal_protocol::access::{Address, Nonce, Ticket};
 use shoal_protocol::bounded::List;
+use shoal_protocol::have::RangeSet;
 use shoal_protocol::id::{PageId, SnapshotId};
 use shoal_protocol::manifest::{SnapshotCursor, Step};
 use shoal_protocol::paged_list::MemoryPages;
+use shoal_protocol::peer::PeerKey;
 use shoal_protocol::snapshot::Snapshot;
 use shoal_protocol::wire::limits::NEIGHBOURS_MAX;
 use shoal_protocol::wire::{
-    Admitted, Codec, Features, Hello, Message, Neighbour, Neighbours, Outcome, PageCodec, PageHead,
-    PageRequest, Pages, RequestId, RunData, RunEnd, RunRequest,
+    Admitted, Codec, Features, Have, Hello, Message, Neighbour, Neighbours, Outcome, PageCodec,
+    PageHead, PageRequest, Pages, RequestId, RunData, RunEnd, RunRequest,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -42,6 +44,14 @@ enum Lie {
     /// It sends bytes beside a base that nobody named.
     UnaskedBase,
     NoPages,
+    /// It lets everybody in, and answers nothing; whoever asks hears of another source.
+    Silent(PeerKey, SocketAddr),
+    /// The same, but it sends pages.
+    Withholds(PeerKey, SocketAddr),
+    /// The same, and it says at once that it is through with a run.
+    EndsAtOnce(PeerKey, SocketAddr),
+    /// It offers positions behind the end.
+    OffersBeyond,
     /// It tells of neighbours that do not exist, all at this address.
     Neighbours(SocketAddr),
 }
@@ -99,8 +109,17 @@ impl Liar {
         link.writer.flush().await?;
         loop {
             let (message, _) = link.reader.message(|_| true).await?;
-            match message {
-                Message::Present(present) => {
+            match (message, self.lie) {
+                (Message::PageRequest(_) | Message::RunRequest(_), Lie::Silent(peer, at))
+                | (Message::RunRequest(_), Lie::Withholds(peer, at)) => {
+                    link.writer.send(self.neighbours([peer], at), &[]).await?;
+                }
+                (Message::RunRequest(asked), Lie::EndsAtOnce(peer, at)) => {
+                    link.writer.send(self.neighbours([peer], at), &[]).await?;
+                    let (request, outcome) = (asked.request, Outcome::Complete);
+                    link.writer.send(RunEnd { request, outcome }, &[]).await?;
+                }
+                (Message::Present(present), _) => {
                     let mut snapshot = self.snapshot;
                     if self.lie == Lie::OtherSnapshot {
                         snapshot.bytes += 1;
@@ -108,7 +127,7 @@ impl Liar {
                     let admitted = Admitted {
                         grant: present.presentation.grant.id(),
                         snapshot,
-                        offers_all: true,
+                        offers_all: self.lie != Lie::OffersBeyond,
                     };
                     link.writer.send(admitted, &[]).await?;
                     if let Lie::Neighbours(at) = self.lie {
@@ -117,8 +136,16 @@ impl Liar {
                         }
                     }
                 }
-                Message::PageRequest(asked) => self.send_pages(&mut link, &asked).await?,
-                Message::RunRequest(asked) => self.send_run(&mut link, &asked).await?,
+                (Message::HaveRequest(asked), Lie::OffersBeyond) => {
+                    let have = Have {
+                        snapshot: asked.snapshot,
+                        generation: u64::MAX,
+                    };
+                    let ranges = RangeSet::of(0..self.snapshot.bytes + 1);
+                    link.writer.send(have, &ranges.to_bytes()?).await?;
+                }
+                (Message::PageRequest(asked), _) => self.send_pages(&mut link, &asked).await?,
+                (Message::RunRequest(asked), _) => self.send_run(&mut link, &asked).await?,
                 _ => {}
             }
             link.writer.flush().await?;
@@ -157,14 +184,19 @@ impl Liar {
 
     /// Neighbours that nobody has ever seen, all at one address.
     fn invented(&self, at: SocketAddr) -> Neighbours {
+        let invented = (0..NEIGHBOURS_MAX).map(|_| Identity::generate().peer_key());
+        self.neighbours(invented, at)
+    }
+
+    fn neighbours(&self, peers: impl IntoIterator<Item = PeerKey>, at: SocketAddr) -> Neighbours {
         let address = Address::of_ip(at.ip(), at.port()).unwrap();
-        let invented = (0..NEIGHBOURS_MAX).map(|_| Neighbour {
-            peer: Identity::generate().peer_key(),
+        let neighbour = |peer| Neighbour {
+            peer,
             addresses: List::new(vec![address.clone()]).unwrap(),
-        });
+        };
         Neighbours {
             snapshot: self.snapshot.id(),
-            peers: List::new(invented.collect()).unwrap(),
+            peers: List::new(peers.into_iter().map(neighbour).collect()).unwrap(),
         }
     }
 
@@ -255,16 +287,10 @@ async fn get_from_within(
     ];
     write_files(&source, &files);
     let snapshot = alice.add(&source);
-    let mut pages = MemoryPages::new();
-    for row in alice.store.view().pages().unwrap() {
-        let (id, ..) = row.unwrap();
-        let bytes = alice.store.page(&id).unwrap().unwrap();
-        pages.put(id, bytes.to_vec());
-    }
     let liar = Liar {
         identity: alice.identity.clone(),
         snapshot,
-        pages,
+        pages: alice.pages(),
         lie,
     };
     let at = liar.listen().await;
@@ -328,6 +354,7 @@ async fn lies_end_the_acquaintance() {
         Lie::Compressed,
         Lie::Expanding,
         Lie::UnaskedBase,
+        Lie::OffersBeyond,
     ] {
         let (ended, _, bob) = get_from(lie).await;
         assert!(
@@ -359,6 +386,62 @@ async fn a_source_that_invents_others_has_few_dialled() {
     }
     // 1,600 were named.
     assert!(held.len() < 8 * NEIGHBOURS_MAX, "{} dials", held.len());
+}
+
+/// A node, a file of it, and a ticket that names a source alone which lies about that file as
+/// `lie` says, which is told of the node.
+async fn behind_a_liar(
+    bytes: &[u8],
+    lie: fn(PeerKey, SocketAddr) -> Lie,
+) -> (Node, Listener, Ticket) {
+    let alice = Node::new();
+    let source = alice.path("data.bin");
+    std::fs::write(&source, bytes).unwrap();
+    let snapshot = alice.add(&source);
+    let listener = alice.listen().await;
+    let (server, at) = (alice.identity.peer_key(), listener.addresses()[0]);
+    let (ticket, _) = alice.ticket(snapshot, at);
+    let liar = Liar {
+        identity: Identity::generate(),
+        snapshot,
+        pages: alice.pages(),
+        lie: lie(server, at),
+    };
+    let liars_key = liar.identity.peer_key();
+    let at = liar.listen().await;
+    let address = Address::of_ip(at.ip(), at.port()).unwrap();
+    let ticket = Ticket::new(ticket.grant().clone(), ticket.secret().cloned(), None)
+        .with_source(liars_key, vec![address]);
+    (alice, listener, ticket)
+}
+
+/// Nothing comes from the only source that is known at first, and it hangs up on nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_says_that_it_has_all_and_sends_nothing_is_passed_over() {
+    let bytes = noise(14, 3_000_000);
+    for lie in [Lie::Silent, Lie::Withholds, Lie::EndsAtOnce] {
+        let (_alice, _listener, ticket) = behind_a_liar(&bytes, lie).await;
+        let bob = Node::new();
+        let dest = bob.path("got.bin");
+        soon(bob.get(&ticket, &dest)).await.unwrap();
+        assert!(std::fs::read(&dest).unwrap() == bytes);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_reads_passes_over_a_source_that_sends_nothing() {
+    let bytes = noise(16, 3_000_000);
+    for lie in [Lie::Silent, Lie::Withholds, Lie::EndsAtOnce] {
+        let (_alice, _listener, ticket) = behind_a_liar(&bytes, lie).await;
+        let bob = Node::new();
+        let swarm = bob.swarm(&ticket);
+        let mut parts = swarm.read(1_000_000..2_000_000);
+        let mut read = Vec::new();
+        while let Some(part) = soon(parts.recv()).await {
+            read.extend_from_slice(&part.unwrap());
+        }
+        assert!(read == bytes[1_000_000..2_000_000]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -141,6 +141,15 @@ fn a_busy_peer_is_sent_its_keys_when_it_asked_for_them() {
 }
 
 #[test]
+fn a_peer_that_is_busy_for_a_second_is_sent_to_after_a_second() {
+    let mut world = World::with(10, 3000, fast());
+    world.peers[3].conduct = Conduct::IsBusy(1);
+    world.sweep();
+    world.run_for(Duration::from_secs(2));
+    assert_eq!(world.peers[3].kept.len(), 3000);
+}
+
+#[test]
 fn peers_that_leave_in_the_middle_are_given_up_and_replaced_by_the_next_sweep() {
     let mut world = World::with(200, 10_000, fast());
     let third = Position::from_bytes([0x55; 32]);
