@@ -77,7 +77,7 @@ impl Node {
     async fn order<T>(&self, order: impl FnOnce(oneshot::Sender<T>) -> Order) -> T {
         let (reply, answer) = oneshot::channel();
         let sent = self.orders.send(order(reply)).await;
-        sent.ok().expect("it runs");
+        assert!(sent.is_ok(), "it runs");
         answer.await.expect("it answers")
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use super::peers::{Peer, Peers};
+use super::peers::Peers;
 use super::requests::{Request, Requests};
 use crate::have::RangeSet;
 use crate::peer::PeerKey;
