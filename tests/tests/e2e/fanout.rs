@@ -2,9 +2,7 @@
 //! (`bench fanout`); here it is what must hold on any machine.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
-use shoal_simulations::swarm::{MIB, Setup, World};
 use shoal_tests::data;
 use shoal_tests::lab::{Host, Lab, Site};
 use shoal_tests::shoal::{Home, Running};
@@ -111,88 +109,5 @@ fn one_that_is_killed_and_one_that_comes_late_do_not_stop_the_others() {
     let late = room.start_get("d");
     for getter in [first, third, late] {
         room.assert_got(getter);
-    }
-}
-
-/// How it went that several got the same.
-#[derive(Debug)]
-struct Course {
-    /// How many times as long it took as for one alone.
-    wall: f64,
-    /// How often the source sent all of it.
-    sent: f64,
-}
-
-impl Course {
-    fn is_like(&self, other: &Self) -> bool {
-        let is_near = |a: f64, b: f64| (a / b - 1.0).abs() <= 0.15;
-        is_near(self.wall, other.wall) && is_near(self.sent, other.sent)
-    }
-}
-
-/// From the start of all to the end of the last, and what the source sent.
-fn in_the_lab(bytes: u64, receivers: usize) -> Option<(Duration, u64)> {
-    let mut room = Room::new(bytes as usize)?;
-    let (before, _) = room.source.moved();
-    let start = Instant::now();
-    let getters: Vec<_> = (0..receivers)
-        .map(|number| room.start_get(&format!("copy{number}")))
-        .collect();
-    let copies: Vec<_> = getters
-        .into_iter()
-        .map(|getter| {
-            getter.get.wait().ok();
-            getter.copy
-        })
-        .collect();
-    let wall = start.elapsed();
-    let sent = room.source.moved().0 - before;
-    for copy in copies {
-        assert_same_tree(&room.file, &copy);
-    }
-    Some((wall, sent))
-}
-
-/// The medians of several seeds.
-fn in_simulation(bytes: u64, receivers: usize, rate: f64) -> Course {
-    let outcomes = (1..=9).map(|seed| {
-        let setup = Setup::room(seed, bytes, receivers, rate);
-        let outcome = World::new(setup).run(Duration::from_secs(600));
-        outcome.unwrap_or_else(|violation| panic!("{violation}"))
-    });
-    let (mut walls, mut sent): (Vec<_>, Vec<_>) = outcomes
-        .map(|outcome| (outcome.quantile(1.0), outcome.sources_sent))
-        .unzip();
-    walls.sort_unstable();
-    sent.sort_unstable();
-    Course {
-        wall: walls[4].as_secs_f64() * rate / bytes as f64,
-        sent: sent[4] as f64 / bytes as f64,
-    }
-}
-
-/// How the simulator is known to tell the truth. Four receivers, unless
-/// `SHOAL_CALIBRATION_RECEIVERS` names other numbers.
-#[test]
-fn a_fan_out_goes_in_simulation_as_it_goes_in_the_lab() {
-    let receivers = std::env::var("SHOAL_CALIBRATION_RECEIVERS").unwrap_or("4".to_owned());
-    let bytes = 64 * MIB;
-    let Some((alone, _)) = in_the_lab(bytes, 1) else {
-        return;
-    };
-    let rate = bytes as f64 / alone.as_secs_f64();
-    for receivers in receivers.split(',') {
-        let receivers = receivers.parse().unwrap();
-        let (wall, sent) = in_the_lab(bytes, receivers).unwrap();
-        let real = Course {
-            wall: wall.as_secs_f64() / alone.as_secs_f64(),
-            sent: sent as f64 / bytes as f64,
-        };
-        let simulated = in_simulation(bytes, receivers, rate);
-        println!("{receivers} receivers: {real:.2?} in the lab, {simulated:.2?} in simulation");
-        assert!(
-            real.is_like(&simulated),
-            "{real:.2?} in the lab, {simulated:.2?} in simulation"
-        );
     }
 }
