@@ -20,7 +20,7 @@ const ABSENCE: Duration = Duration::from_secs(3600);
 /// What was observed so long ago counts half.
 const MEMORY: Duration = Duration::from_secs(3 * 24 * 3600);
 
-/// See the [module](self). Every `now` is no earlier than the one before.
+/// See the top of this file. Every `now` is no earlier than the one before.
 #[derive(Debug)]
 pub struct Lifetimes {
     followed: BTreeMap<PeerKey, Followed>,

@@ -112,8 +112,7 @@ pub struct ServeConfig {
     pub queued_max: usize,
     /// The same, of one origin.
     pub queued_per_origin_max: usize,
-    /// A request that waited so long, and as long as all that waits will take, goes like one for
-    /// bytes that nobody was sent: then it has waited for its share.
+    /// A request that waited so long goes like one for bytes that nobody was sent.
     pub patience: Duration,
     /// What was sent of a snapshot counts for so long after it was last asked for.
     pub copies_kept: Duration,

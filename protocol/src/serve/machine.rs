@@ -201,10 +201,9 @@ impl Serve {
 
     /// The next peer in turn with an eager request, else the next with any.
     fn next(&self, now: Instant) -> Option<(PeerKey, usize)> {
-        let patience = self.config.patience.max(self.queued_time());
         let eager = |request: &Request| {
             request.priority > 0
-                || now.saturating_duration_since(request.asked) >= patience
+                || now.saturating_duration_since(request.asked) >= self.config.patience
                 || self.copies.is_fresh(&request.snapshot, &request.ranges)
         };
         let mut by_origin: BTreeMap<u64, usize> = BTreeMap::new();
@@ -235,15 +234,11 @@ impl Serve {
         first.chain(then)
     }
 
-    /// How long it takes to answer all that waits, about.
-    fn queued_time(&self) -> Duration {
-        let bytes: u64 = self.peers.values().map(Queue::waiting_bytes).sum();
-        Duration::from_secs_f64(bytes as f64 / self.rate.max(1.0))
-    }
-
-    /// When to ask again whoever is turned down.
+    /// When the queues that there are will be answered, about.
     fn retry(&self) -> Duration {
-        self.queued_time().clamp(RETRY_MIN, RETRY_MAX)
+        let bytes: u64 = self.peers.values().map(Queue::waiting_bytes).sum();
+        let time = Duration::from_secs_f64(bytes as f64 / self.rate.max(1.0));
+        time.clamp(RETRY_MIN, RETRY_MAX)
     }
 
     /// Time in which there was nothing to send says nothing about the rate.
