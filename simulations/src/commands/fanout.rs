@@ -6,10 +6,7 @@ use clap::Args;
 use shoal_simulations::report::{Plot, Table};
 use shoal_simulations::swarm::{MIB, Setup, World, mbit};
 
-use super::Failure;
-
-/// A fetch that takes so many times the bound has not come to its end.
-const PATIENCE: f64 = 60.0;
+use super::{Failure, PATIENCE};
 
 /// What the command can be told.
 #[derive(Debug, Args)]

@@ -6,9 +6,7 @@ use clap::Args;
 use shoal_simulations::report::{Plot, Table};
 use shoal_simulations::swarm::{MIB, Setup, World, mbit};
 
-use super::Failure;
-
-const PATIENCE: f64 = 60.0;
+use super::{Failure, PATIENCE};
 
 /// What the command can be told.
 #[derive(Debug, Args)]

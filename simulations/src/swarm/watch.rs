@@ -35,7 +35,6 @@ impl std::error::Error for Violation {}
 
 /// Something that happened, as it is remembered.
 #[derive(Debug, Clone, Copy)]
-#[allow(dead_code, reason = "they are told by their Debug form")]
 pub(super) enum Note {
     Begins {
         node: usize,
@@ -86,6 +85,40 @@ pub(super) enum Note {
     },
 }
 
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Begins { node } => write!(f, "{node} begins"),
+            Self::LetIn { client, server } => write!(f, "{server} lets {client} in"),
+            Self::Lost { client, server } => write!(f, "{client} is cut off from {server}"),
+            Self::Asks {
+                client,
+                server,
+                start,
+                bytes,
+            } => write!(f, "{client} asks {server} for {bytes} bytes at {start}"),
+            Self::Sends {
+                server,
+                client,
+                start,
+                bytes,
+            } => write!(f, "{server} sends {client} {bytes} bytes at {start}"),
+            Self::Writes { node, start, bytes } => {
+                write!(f, "{node} writes {bytes} bytes at {start}")
+            }
+            Self::Refutes {
+                node,
+                sender,
+                position,
+            } => write!(f, "{node} finds wrong what {sender} sent at {position}"),
+            Self::Records { node, bytes } => write!(f, "{node} records {bytes} bytes"),
+            Self::Drops { client, server } => write!(f, "{client} drops {server}"),
+            Self::Dies { node } => write!(f, "{node} dies"),
+            Self::Finishes { node } => write!(f, "{node} finishes"),
+        }
+    }
+}
+
 /// See the top of this file.
 #[derive(Debug)]
 pub(super) struct Watch {
@@ -118,7 +151,7 @@ impl Watch {
             return;
         }
         let told = |(at, note): &(Instant, Note)| {
-            format!("{:10.6} s  {note:?}", (*at - self.start).as_secs_f64())
+            format!("{:10.6} s  {note}", (*at - self.start).as_secs_f64())
         };
         self.violation = Some(Violation {
             seed: self.seed,
