@@ -17,7 +17,7 @@ use shoal_protocol::fetch::{
 use shoal_protocol::have::RangeSet;
 use shoal_protocol::peer::PeerKey;
 use shoal_protocol::size::Size;
-use shoal_protocol::wire::{Base, ByeReason, Outcome, RequestId};
+use shoal_protocol::wire::{Base, ByeReason, RequestId};
 use shoal_store::receive::{Receive, ReceiveError};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
@@ -209,7 +209,7 @@ impl Fetcher {
     fn meet(&mut self, session: Arc<Session>) {
         let (peer, (offered, changes)) = (session.peer, session.offered_now());
         let (distance, time) = (session.distance, session.round_trip);
-        let heard_bytes = session.traffic.received();
+        let heard_bytes = session.run_bytes_received();
         let is_seed = offered.contains_range(0..session.snapshot.bytes);
         self.sessions.insert(
             peer,
@@ -273,19 +273,14 @@ impl Fetcher {
         }
     }
 
-    /// Tells the machine of the end of an answer. What was spoilt here is asked for again, of
-    /// anybody.
-    fn tell_end(&mut self, mut end: Input) {
-        if let Input::Ended {
-            peer,
-            request,
-            outcome,
-        } = &mut end
-            && self.spoilt.remove(&(*peer, *request))
-        {
-            *outcome = Outcome::Cancelled;
+    /// Tells the machine of the end of an answer.
+    fn tell_end(&mut self, end: Input) {
+        match end {
+            Input::Ended { peer, request, .. } if self.spoilt.remove(&(peer, request)) => {
+                self.handle(Input::Spoilt { peer, request });
+            }
+            end => self.handle(end),
         }
-        self.handle(end);
     }
 
     fn take_verdict(&mut self, verdict: Verdict) -> Result<(), FetchError> {
@@ -358,11 +353,11 @@ impl Fetcher {
     }
 
     /// Tells the machine the time, after whom was heard since: who sends a frame slowly is
-    /// not silent.
+    /// not silent. Whatever else comes from a source says nothing about what it was asked for.
     fn wake(&mut self) {
         let mut heard = Vec::new();
         for (peer, known) in &mut self.sessions {
-            let bytes = known.session.traffic.received();
+            let bytes = known.session.run_bytes_received();
             if bytes >= known.heard_bytes + HEARD_BYTES_MIN {
                 known.heard_bytes = bytes;
                 heard.push(*peer);

@@ -64,15 +64,22 @@ impl Listening {
     }
 
     async fn read_one(&mut self) -> Result<(), SessionError> {
+        // Each of these is taken below, with its payload.
         let expected = |kind| {
-            !matches!(
+            matches!(
                 kind,
-                Kind::Hello
-                    | Kind::Present
-                    | Kind::PageRequest
-                    | Kind::RunRequest
-                    | Kind::Cancel
-                    | Kind::HaveRequest
+                Kind::Admitted
+                    | Kind::Refused
+                    | Kind::Bye
+                    | Kind::Ping
+                    | Kind::Pong
+                    | Kind::Pages
+                    | Kind::RunData
+                    | Kind::RunEnd
+                    | Kind::Busy
+                    | Kind::Have
+                    | Kind::HaveUpdate
+                    | Kind::Neighbours
             )
         };
         let (message, length) = self.reader.message(expected).await?;
@@ -116,7 +123,9 @@ impl Listening {
         self.expect(data)?;
         let mut bytes = self.buffers.take().await;
         bytes.vec_mut().resize(length, 0);
+        self.session.begin_run_data();
         self.reader.payload(&mut bytes).await?;
+        self.session.end_run_data();
         let open = self.session.requests();
         if let Some(Open::Run { tag, replies, .. }) = open.get(&data.request) {
             let frame = Frame { data: *data, bytes };

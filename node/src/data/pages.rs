@@ -38,7 +38,8 @@ pub(crate) async fn fetch(hub: &Arc<Hub>, pages: Vec<PageId>) -> Result<(), Fetc
     let mut changes = hub.changes();
     while !wanted.is_empty() {
         changes.mark_unchanged();
-        let sessions = hub.sessions();
+        let mut sessions = hub.sessions();
+        sessions.retain(|_, session| !session.closing.is_cancelled());
         asked_in_vain.retain(|peer| sessions.contains_key(peer));
         // Who offers most has most pages.
         let useful = sessions

@@ -138,6 +138,22 @@ pub(crate) struct Session {
     pub(super) dropped: Mutex<Option<String>>,
     /// Whether it sent nothing when it was asked for something.
     passed_over: AtomicBool,
+    run_bytes: Mutex<RunBytes>,
+}
+
+/// Socket bytes that came while frames of runs were read.
+#[derive(Debug, Default)]
+struct RunBytes {
+    /// For frames that are whole.
+    done: u64,
+    /// What had come when the frame that is read began, if one is.
+    began: Option<u64>,
+}
+
+impl RunBytes {
+    fn since_began(&self, traffic: &Traffic) -> u64 {
+        self.began.map_or(0, |began| traffic.received() - began)
+    }
 }
 
 /// A request that is open.
@@ -242,6 +258,7 @@ impl Session {
             also: Mutex::default(),
             dropped: Mutex::default(),
             passed_over: AtomicBool::new(false),
+            run_bytes: Mutex::default(),
         });
         if !admitted.offers_all {
             session.ask_offer();
@@ -311,6 +328,29 @@ impl Session {
     /// Whether it is the last to be asked.
     pub(crate) fn is_passed_over(&self) -> bool {
         self.passed_over.load(Ordering::Relaxed)
+    }
+
+    /// A frame of a run begins to be read.
+    pub(super) fn begin_run_data(&self) {
+        self.run_bytes().began = Some(self.traffic.received());
+    }
+
+    /// It was read.
+    pub(super) fn end_run_data(&self) {
+        let mut run_bytes = self.run_bytes();
+        run_bytes.done += run_bytes.since_began(&self.traffic);
+        run_bytes.began = None;
+    }
+
+    /// About how many bytes of runs came, those of a frame included that is not whole.
+    pub(crate) fn run_bytes_received(&self) -> u64 {
+        let run_bytes = self.run_bytes();
+        run_bytes.done + run_bytes.since_began(&self.traffic)
+    }
+
+    fn run_bytes(&self) -> MutexGuard<'_, RunBytes> {
+        let lock = self.run_bytes.lock();
+        lock.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Presents a further grant, for an earlier version that may serve as base. The answer is

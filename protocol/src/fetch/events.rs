@@ -72,7 +72,7 @@ pub enum Input {
         /// How long.
         time: Duration,
     },
-    /// Bytes came from a peer, though not yet a whole frame: it is slow, not dead.
+    /// Bytes of a run came from a peer, though not yet a whole frame: it is slow, not dead.
     Heard {
         /// Who.
         peer: PeerKey,
@@ -92,7 +92,8 @@ pub enum Input {
         range: Range<u64>,
     },
     /// A peer ended its answer. Comes behind the Delivered and BadChunk of everything that
-    /// the answer had: what is still missing then counts as not on offer.
+    /// the answer had: what is still missing then counts as not on offer, whatever the outcome
+    /// says. (Answers that the machine cancelled are not open any more.)
     Ended {
         /// Who.
         peer: PeerKey,
@@ -100,6 +101,14 @@ pub enum Input {
         request: RequestId,
         /// How it went.
         outcome: Outcome,
+    },
+    /// A peer ended its answer, and what of it is missing was of no use, through nobody's fault:
+    /// it is asked for again, of anybody.
+    Spoilt {
+        /// Who.
+        peer: PeerKey,
+        /// Which request.
+        request: RequestId,
     },
     /// A peer has too much to do.
     Busy {

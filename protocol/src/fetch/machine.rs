@@ -16,7 +16,7 @@ use super::quarantine::Quarantine;
 use super::run::Run;
 use crate::have::RangeSet;
 use crate::peer::PeerKey;
-use crate::wire::{Outcome, RequestId};
+use crate::wire::RequestId;
 
 /// Runs that are looked ahead for each peer, up to the configured bound in all.
 const LOOKAHEAD_RUNS_PER_PEER: usize = 64;
@@ -119,8 +119,13 @@ impl Fetch {
             Input::Ended {
                 peer,
                 request,
-                outcome,
-            } => self.end(now, peer, request, outcome),
+                outcome: _,
+            } => self.end(now, peer, request),
+            Input::Spoilt { peer, request } => {
+                self.hear(now, peer);
+                self.ledger.close_of(peer, request);
+                self.chances += 1;
+            }
             Input::Busy {
                 peer,
                 request,
@@ -261,7 +266,7 @@ impl Fetch {
         self.chances += 1;
     }
 
-    fn end(&mut self, now: Instant, key: PeerKey, id: RequestId, outcome: Outcome) {
+    fn end(&mut self, now: Instant, key: PeerKey, id: RequestId) {
         self.hear(now, key);
         let Some(request) = self.ledger.close_of(key, id) else {
             return;
@@ -274,10 +279,8 @@ impl Fetch {
             return;
         }
         self.chances += 1;
-        if outcome != Outcome::Cancelled {
-            peer.offered = peer.offered.subtract(&request.ranges);
-            self.offers_changed.note(&request.ranges);
-        }
+        peer.offered = peer.offered.subtract(&request.ranges);
+        self.offers_changed.note(&request.ranges);
     }
 
     fn say_state(&mut self, now: Instant) {

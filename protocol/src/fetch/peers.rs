@@ -37,6 +37,11 @@ const TURNS_TAKEN: u32 = 20;
 /// A peer whose work was taken back is not asked again for so long.
 const REST_AFTER_STALL: Duration = Duration::from_secs(10);
 
+/// Whoever was asked for something and delivers nothing for so long keeps it from nobody.
+const UNPRODUCTIVE: Duration = Duration::from_secs(3);
+/// Whoever is busy rests for at least so long: meanwhile others are asked.
+const REST_MIN: Duration = Duration::from_millis(100);
+
 /// One neighbour.
 #[derive(Debug)]
 pub(super) struct Peer {
@@ -127,7 +132,7 @@ impl Peer {
     pub(super) fn excuse(&mut self, now: Instant, retry: Duration) {
         self.requests_max = self.requests.max(1);
         let longest = Duration::from_millis(BUSY_RETRY_MS_MAX.into());
-        self.rest_until = Some(now + retry.min(longest));
+        self.rest_until = Some(now + retry.clamp(REST_MIN, longest));
     }
 
     /// It has been silent for too long.
@@ -202,14 +207,20 @@ impl Peer {
         (std::cmp::Reverse(self.distance), !self.stalled, rate)
     }
 
-    /// Whether it keeps what it offers from `other`: it is nearer, and not known to be
-    /// slower.
-    pub(super) fn goes_before(&self, other: &Peer) -> bool {
+    /// Whether nothing that can be verified has come from it for a while, though it was asked
+    /// for something. It may well be heard of: a frame may come byte by byte.
+    pub(super) fn is_unproductive(&self, now: Instant) -> bool {
+        self.requests > 0 && self.pace.time_so_far(now) >= UNPRODUCTIVE
+    }
+
+    /// Whether it keeps what it offers from `other`: it is nearer, does send something, and is
+    /// not known to be slower.
+    pub(super) fn goes_before(&self, other: &Peer, now: Instant) -> bool {
         let slower = match (self.pace.rate(), other.pace.rate()) {
             (Some(mine), Some(theirs)) => mine < theirs,
             _ => false,
         };
-        self.distance < other.distance && !slower
+        self.distance < other.distance && !slower && !self.is_unproductive(now)
     }
 }
 

@@ -102,7 +102,10 @@ impl Picker<'_> {
         if ranges.is_empty() {
             return ranges;
         }
-        let nearer = self.peers.iter().filter(|other| other.goes_before(peer));
+        let nearer = self
+            .peers
+            .iter()
+            .filter(|other| other.goes_before(peer, self.now));
         for other in nearer.filter(|other| other.is_live(self.now)) {
             if ranges.is_empty() {
                 break;
@@ -147,7 +150,7 @@ impl Picker<'_> {
     /// How long whoever was asked will take for all that was asked of it.
     fn time_left(&self, request: &Request) -> Option<Duration> {
         let holder = self.peers.at(&request.peer)?;
-        holder.pace.time_for(holder.expected_bytes)
+        Some((holder.pace).time_left_for(self.now, holder.expected_bytes))
     }
 
     /// How long `peer` will take for so much more. One that was never measured is given a
@@ -157,7 +160,8 @@ impl Picker<'_> {
         measured.or((peer.requests == 0).then_some(UNMEASURED))
     }
 
-    /// How many peers were asked for some of `ranges`; too many if `peer` is one of them.
+    /// How many peers were asked for some of `ranges` and do send something; too many if `peer`
+    /// is one of those who were asked.
     fn copies(&self, peer: &Peer, wanted: &WantedRun, ranges: &RangeSet) -> usize {
         let open = wanted
             .requests
@@ -166,10 +170,11 @@ impl Picker<'_> {
         let holders = open.filter(|request| !request.ranges.intersect(ranges).is_empty());
         holders
             .map(|request| {
-                if request.peer == peer.key {
-                    COPIES_MAX
-                } else {
-                    1
+                let holder = self.peers.at(&request.peer);
+                let sends = holder.is_some_and(|holder| !holder.is_unproductive(self.now));
+                match request.peer == peer.key {
+                    true => COPIES_MAX,
+                    false => usize::from(sends),
                 }
             })
             .sum()

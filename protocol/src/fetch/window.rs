@@ -99,6 +99,21 @@ impl Pace {
         Some(self.round_trip() + Duration::from_secs_f64(bytes as f64 / rate))
     }
 
+    /// How long the peer will take for `bytes` that it was asked for. It may have slowed down
+    /// since it was measured, or never begun: what it delivered since, and a frame that may be
+    /// on its way, is all that it is credited with.
+    pub(super) fn time_left_for(&self, now: Instant, bytes: u64) -> Duration {
+        let delivered = self.bytes + FRAME_PAYLOAD_BYTES_MAX as u64;
+        let slowed = self.time_so_far(now).as_secs_f64() * bytes as f64 / delivered as f64;
+        let measured = self.time_for(bytes).unwrap_or_default();
+        measured.max(Duration::from_secs_f64(slowed))
+    }
+
+    /// For how long it has been asked for something, or since when it was measured last.
+    pub(super) fn time_so_far(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.since)
+    }
+
     /// How long silence is no sign of a stall: a frame of a slow peer takes its time.
     pub(super) fn patience(&self, config: &FetchConfig) -> Duration {
         let frame = self

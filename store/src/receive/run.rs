@@ -3,8 +3,8 @@
 //! Owns: slots (one place of one chunk) and the table of an outstanding run, which says for
 //! every position what bytes must come and where they go. Refuses: bytes.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use shoal_protocol::id::ChunkId;
 
@@ -44,6 +44,9 @@ const DONE: u8 = 2;
 pub(crate) struct RunTable {
     pub(crate) run: Run,
     slots: Vec<(Slot, AtomicU8)>,
+    /// Who waits for a slot that another thread fills is woken by the second, and looks at the
+    /// slot under the first.
+    settling: (Mutex<()>, Condvar),
 }
 
 impl RunTable {
@@ -64,22 +67,56 @@ impl RunTable {
         self.slots.get(index).map(|(slot, _)| slot)
     }
 
-    /// Takes a slot for this thread, if nobody has and its bytes are still wanted.
+    /// Takes a slot for this thread, unless its bytes are in their place. Waits while another
+    /// thread has it: whether those bytes are good and get to the disk is not known before.
+    ///
+    /// Threads take slots in the order of positions, so that none waits for one that waits for
+    /// it.
     pub(crate) fn claim(&self, index: usize) -> bool {
-        self.slots[index]
-            .1
+        loop {
+            match self.try_claim(index) {
+                Ok(()) => return true,
+                Err(DONE) => return false,
+                Err(_) => self.wait_for(index),
+            }
+        }
+    }
+
+    /// Takes a slot for this thread, or gives the state that it is in.
+    fn try_claim(&self, index: usize) -> Result<(), u8> {
+        (self.slots[index].1)
             .compare_exchange(WANTED, BUSY, Ordering::AcqRel, Ordering::Acquire)
-            .is_ok()
+            .map(|_| ())
+    }
+
+    fn wait_for(&self, index: usize) {
+        let (lock, settled) = &self.settling;
+        let mut guard = lock.lock().unwrap_or_else(PoisonError::into_inner);
+        while self.slots[index].1.load(Ordering::Acquire) == BUSY {
+            guard = settled.wait(guard).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Takes a slot that nobody has filled, nor is filling.
+    pub(crate) fn take(&self, index: usize) -> bool {
+        self.try_claim(index).is_ok()
     }
 
     /// Gives back a claimed slot: its bytes did not come.
     pub(crate) fn unclaim(&self, index: usize) {
-        self.slots[index].1.store(WANTED, Ordering::Release);
+        self.settle(index, WANTED);
     }
 
     /// Says that the bytes of a claimed slot are in their place.
     pub(crate) fn done(&self, index: usize) {
-        self.slots[index].1.store(DONE, Ordering::Release);
+        self.settle(index, DONE);
+    }
+
+    fn settle(&self, index: usize, state: u8) {
+        let (lock, settled) = &self.settling;
+        let _guard = lock.lock().unwrap_or_else(PoisonError::into_inner);
+        self.slots[index].1.store(state, Ordering::Release);
+        settled.notify_all();
     }
 
     /// Whether every slot is done.
@@ -92,7 +129,7 @@ impl RunTable {
     /// The slots that nobody has filled, nor is filling.
     pub(crate) fn take_wanted(&self) -> Vec<Slot> {
         (0..self.slots.len())
-            .filter(|index| self.claim(*index))
+            .filter(|index| self.take(*index))
             .map(|index| self.slots[index].0.clone())
             .collect()
     }
@@ -139,5 +176,9 @@ pub(crate) fn table(id: u64, slots: Vec<Slot>) -> RunTable {
         .into_iter()
         .map(|slot| (slot, AtomicU8::new(WANTED)))
         .collect();
-    RunTable { run, slots }
+    RunTable {
+        run,
+        slots,
+        settling: Default::default(),
+    }
 }

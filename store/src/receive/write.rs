@@ -104,6 +104,11 @@ impl Receive {
             index += 1;
         }
         self.write_stretch(table, &stretch, bytes)?;
+        // Whoever filled the last slot may not have got here yet, and who asked for these bytes
+        // takes the run for whole as soon as this returns.
+        if table.is_done() {
+            lock(&self.ledger).close(table);
+        }
         result.map(|()| at)
     }
 
@@ -142,11 +147,8 @@ impl Receive {
             let chunk = &stretch_bytes[at..at + slot.length as usize];
             result = result.and(self.write_again(&slot, chunk));
         }
-        // Only now is nothing left to do for this run: once it is closed the receive may end.
+        // Only now is nothing left to do for these: once all are done the receive may end.
         indexes.for_each(|index| table.done(index));
-        if table.is_done() {
-            lock(&self.ledger).close(table);
-        }
         result
     }
 
@@ -155,7 +157,7 @@ impl Receive {
     fn release(&self, table: &RunTable, index: usize) {
         table.unclaim(index);
         let mut ledger = lock(&self.ledger);
-        if !ledger.is_outstanding(table) && table.claim(index) {
+        if !ledger.is_outstanding(table) && table.take(index) {
             ledger.ask_again(table.slot(index).cloned());
         }
     }

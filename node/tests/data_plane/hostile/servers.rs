@@ -19,8 +19,9 @@ use shoal_protocol::peer::PeerKey;
 use shoal_protocol::snapshot::Snapshot;
 use shoal_protocol::wire::limits::NEIGHBOURS_MAX;
 use shoal_protocol::wire::{
-    Admitted, Codec, Features, Have, Hello, Message, Neighbour, Neighbours, Outcome, PageCodec,
-    PageHead, PageRequest, Pages, RequestId, RunData, RunEnd, RunRequest,
+    Admitted, Busy, Codec, Features, Have, Hello, Message, Neighbour, Neighbours, Outcome,
+    PageCodec, PageHead, PageRequest, Pages, Pong, RequestId, RunData, RunEnd, RunRequest,
+    TeamHeads,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -50,6 +51,14 @@ enum Lie {
     Withholds(PeerKey, SocketAddr),
     /// The same, and it says at once that it is through with a run.
     EndsAtOnce(PeerKey, SocketAddr),
+    /// The same, and it says that it was told to stop.
+    Cancels(PeerKey, SocketAddr),
+    /// The same, and it has too much to do for no time at all.
+    Busy(PeerKey, SocketAddr),
+    /// The same, and it sends answers to pings that nobody sent, without end.
+    Chatters(PeerKey, SocketAddr),
+    /// It lets everybody in, and tells what only members of a team tell each other.
+    TeamTalk,
     /// It offers positions behind the end.
     OffersBeyond,
     /// It tells of neighbours that do not exist, all at this address.
@@ -119,6 +128,23 @@ impl Liar {
                     let (request, outcome) = (asked.request, Outcome::Complete);
                     link.writer.send(RunEnd { request, outcome }, &[]).await?;
                 }
+                (Message::RunRequest(asked), Lie::Cancels(peer, at)) => {
+                    link.writer.send(self.neighbours([peer], at), &[]).await?;
+                    let (request, outcome) = (asked.request, Outcome::Cancelled);
+                    link.writer.send(RunEnd { request, outcome }, &[]).await?;
+                }
+                (Message::RunRequest(asked), Lie::Busy(peer, at)) => {
+                    link.writer.send(self.neighbours([peer], at), &[]).await?;
+                    let (request, retry_ms) = (asked.request, 0);
+                    link.writer.send(Busy { request, retry_ms }, &[]).await?;
+                }
+                (Message::RunRequest(_), Lie::Chatters(peer, at)) => {
+                    link.writer.send(self.neighbours([peer], at), &[]).await?;
+                    loop {
+                        link.writer.send(Pong { token: 0 }, &[]).await?;
+                        link.writer.flush().await?;
+                    }
+                }
                 (Message::Present(present), _) => {
                     let mut snapshot = self.snapshot;
                     if self.lie == Lie::OtherSnapshot {
@@ -130,6 +156,9 @@ impl Liar {
                         offers_all: self.lie != Lie::OffersBeyond,
                     };
                     link.writer.send(admitted, &[]).await?;
+                    if self.lie == Lie::TeamTalk {
+                        link.writer.send(TeamHeads {}, &[7; 32]).await?;
+                    }
                     if let Lie::Neighbours(at) = self.lie {
                         for _ in 0..50 {
                             link.writer.send(self.invented(at), &[]).await?;
@@ -355,6 +384,7 @@ async fn lies_end_the_acquaintance() {
         Lie::Expanding,
         Lie::UnaskedBase,
         Lie::OffersBeyond,
+        Lie::TeamTalk,
     ] {
         let (ended, _, bob) = get_from(lie).await;
         assert!(
@@ -419,7 +449,14 @@ async fn behind_a_liar(
 #[tokio::test(flavor = "multi_thread")]
 async fn a_source_that_says_that_it_has_all_and_sends_nothing_is_passed_over() {
     let bytes = noise(14, 3_000_000);
-    for lie in [Lie::Silent, Lie::Withholds, Lie::EndsAtOnce] {
+    for lie in [
+        Lie::Silent,
+        Lie::Withholds,
+        Lie::EndsAtOnce,
+        Lie::Cancels,
+        Lie::Busy,
+        Lie::Chatters,
+    ] {
         let (_alice, _listener, ticket) = behind_a_liar(&bytes, lie).await;
         let bob = Node::new();
         let dest = bob.path("got.bin");

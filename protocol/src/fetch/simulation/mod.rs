@@ -21,9 +21,27 @@ const MIB: u64 = 1 << 20;
 const CHUNK: u64 = 64 << 10;
 const FRAME: u64 = 4 * CHUNK;
 const RUN: u64 = 4 * MIB;
+/// How often something comes from who dribbles: often enough not to be silent.
+const DRIBBLE: Duration = Duration::from_secs(2);
+
+/// How a peer answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    /// It sends what it was asked for.
+    Sends,
+    /// It says that it was told to stop, and was not.
+    Cancels,
+    /// It is always busy, and wants to be asked again at once.
+    Busy,
+    /// It begins a frame, and never comes to its end.
+    Dribbles,
+    /// The same, once it has sent so many bytes.
+    DribblesAfter(u64),
+}
 
 /// A peer that serves its requests one after the other.
 struct Model {
+    manner: Manner,
     rate: u64,
     delay: Duration,
     distance: Distance,
@@ -45,6 +63,7 @@ struct Model {
 
 fn peer(rate_mib: u64, bytes: u64) -> Model {
     Model {
+        manner: Manner::Sends,
         rate: rate_mib * MIB,
         delay: Duration::from_millis(5),
         distance: Distance::Lan,
@@ -71,7 +90,8 @@ enum Event {
     Sent(usize, u64, u64),
     Arrived(usize, u64, u64),
     Ended(usize, RequestId, bool),
-    TurnedDown(usize, RequestId),
+    TurnedDown(usize, RequestId, Duration),
+    Dribbled(usize),
     Wake,
 }
 
@@ -158,7 +178,7 @@ impl World {
                 )
             });
             self.now = at;
-            assert!(self.events < 1_000_000, "runs for ever");
+            assert!(self.events < 200_000, "runs for ever");
             self.happen(event);
             self.feed();
         }
@@ -205,11 +225,15 @@ impl World {
                 };
                 self.tell_ended(i, id, outcome);
             }
-            Event::TurnedDown(i, request) => self.tell(Input::Busy {
+            Event::TurnedDown(i, request, retry) => self.tell(Input::Busy {
                 peer: key(i),
                 request,
-                retry: Duration::from_millis(300),
+                retry,
             }),
+            Event::Dribbled(i) => {
+                self.tell(Input::Heard { peer: key(i) });
+                self.schedule(DRIBBLE, Event::Dribbled(i));
+            }
         }
     }
 
@@ -220,7 +244,8 @@ impl World {
             | Event::Sent(i, ..)
             | Event::Arrived(i, ..)
             | Event::Ended(i, ..)
-            | Event::TurnedDown(i, _) => self.peers[*i].gone,
+            | Event::Dribbled(i)
+            | Event::TurnedDown(i, ..) => self.peers[*i].gone,
             Event::Join(_) | Event::Leave(_) | Event::Wake => false,
         }
     }
@@ -228,9 +253,21 @@ impl World {
     fn take_request(&mut self, i: usize, id: RequestId) {
         let ranges = self.asked[&(i, id)].clone();
         let model = &mut self.peers[i];
+        let delay = model.delay;
+        match model.manner {
+            Manner::Cancels => return self.schedule(delay, Event::Cancelled(i, id)),
+            Manner::Busy => {
+                return self.schedule(delay, Event::TurnedDown(i, id, Duration::ZERO));
+            }
+            Manner::Dribbles => return self.schedule(delay, Event::Dribbled(i)),
+            Manner::DribblesAfter(bytes) if model.sent >= bytes => {
+                return self.schedule(delay, Event::Dribbled(i));
+            }
+            Manner::Sends | Manner::DribblesAfter(_) => {}
+        }
         if model.queue.len() >= model.queue_max {
-            let delay = model.delay;
-            return self.schedule(delay, Event::TurnedDown(i, id));
+            let retry = Duration::from_millis(300);
+            return self.schedule(delay, Event::TurnedDown(i, id, retry));
         }
         model.queue.push_back((id, ranges));
         self.send_next(i);
@@ -240,6 +277,12 @@ impl World {
         let model = &mut self.peers[i];
         if model.sending || model.sent >= model.stalls_after {
             return;
+        }
+        if let Manner::DribblesAfter(bytes) = model.manner
+            && model.sent >= bytes
+        {
+            let delay = model.delay;
+            return self.schedule(delay, Event::Dribbled(i));
         }
         let Some((id, ranges)) = model.queue.front_mut() else {
             return;

@@ -112,16 +112,61 @@ fn all_gone_and_one_back_goes_on() {
     assert_eq!(world.repeated, 0, "what came before stays");
 }
 
+/// An answer that never comes is not waited for when all else is there, however many there are,
+/// near or far, who send none.
+#[test]
+fn who_keeps_a_request_open_and_who_turns_it_down_at_once_hold_nobody_up() {
+    let manners = [
+        Manner::Cancels,
+        Manner::Busy,
+        Manner::Dribbles,
+        Manner::DribblesAfter(MIB),
+    ];
+    let near = [Distance::Host, Distance::Lan];
+    let cases = manners
+        .into_iter()
+        .flat_map(|manner| near.map(|distance| (manner, distance)));
+    for (manner, distance) in cases {
+        let bytes = 32 * MIB;
+        let mut peers = [20, 20, 20, 20].map(|rate| peer(rate, bytes));
+        for other in &mut peers[..3] {
+            other.manner = manner;
+            other.distance = distance;
+        }
+        let mut world = World::new(bytes, peers.into());
+        let time = world.run();
+        // Of one peer it takes 1.6 s.
+        assert!(
+            time < Duration::from_secs(10),
+            "{manner:?}, {distance:?}: {time:?}"
+        );
+    }
+}
+
+fn manner() -> impl Strategy<Value = Manner> {
+    prop_oneof![
+        5 => Just(Manner::Sends),
+        1 => Just(Manner::Cancels),
+        1 => Just(Manner::Busy),
+        1 => Just(Manner::Dribbles),
+        1 => Just(Manner::DribblesAfter(5 * MIB)),
+    ]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
     fn whatever_others_do_one_honest_peer_is_enough(
-        others in vec((1u64..60, 0u64..3000, 0u64..5000, 0u64..60, 0u64..40, 1usize..9, 0u64..4), 0..6)
+        others in vec(
+            (1u64..60, 0u64..3000, 0u64..5000, 0u64..60, 0u64..40, 1usize..9, 0u64..4, manner()),
+            0..6,
+        )
     ) {
         let bytes = 96 * MIB;
         let mut peers = vec![peer(20, bytes)];
-        for (rate, joins, leaves, stalls, lies, queue, offer) in others {
+        for (rate, joins, leaves, stalls, lies, queue, offer, manner) in others {
             peers.push(Model {
+                manner,
                 joins: Duration::from_millis(joins),
                 leaves: (leaves > joins).then(|| Duration::from_millis(leaves)),
                 stalls_after: if stalls < 30 { stalls * MIB } else { u64::MAX },

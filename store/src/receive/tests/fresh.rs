@@ -95,12 +95,21 @@ fn what_arrived_can_be_read_back_from_the_store() {
 
 #[test]
 fn what_arrived_is_served_while_the_rest_is_on_its_way() {
+    served_meanwhile(Receive::checkpoint);
+}
+
+#[test]
+fn what_is_published_is_served_without_a_checkpoint() {
+    served_meanwhile(Receive::publish);
+}
+
+fn served_meanwhile(record: fn(&Receive) -> Result<(), ReceiveError>) {
     let world = World::new();
     let artifact = Artifact::file("model.bin", noise(1, 20_000_000));
     world.announce(&artifact);
     let receive = world.receive(world.request(&artifact)).expect("begun");
     send_some(&world.store, &receive, &artifact, 8_000_000);
-    receive.checkpoint().expect("recorded");
+    record(&receive).expect("recorded");
     let row = world.store.view().snapshot(&artifact.id());
     let Coverage::Ranges(ranges) = row.expect("readable").expect("known").offered else {
         panic!("it is not complete");

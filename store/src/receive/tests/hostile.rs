@@ -1,5 +1,8 @@
 //! Wrong bytes, wrong positions, and artifacts that mean harm.
 
+use std::sync::Barrier;
+use std::thread;
+
 use shoal_protocol::chunking::{PROFILE_1, cuts};
 use shoal_protocol::id::ChunkId;
 
@@ -87,6 +90,32 @@ fn bytes_that_came_before_are_passed_over() {
     assert_eq!(receive.progress().bytes_received, 1_000_000);
     receive.next().expect("done");
     receive.finish(false).expect("whole");
+}
+
+/// At the end the same bytes are asked of two peers, and two threads have them at once.
+#[test]
+fn who_brings_the_same_bytes_as_another_hears_when_they_are_there() {
+    for (round, lies) in (0..100).flat_map(|round| [(round, false), (round, true)]) {
+        let world = World::on(&FaultyDisk::new());
+        let artifact = Artifact::file("f", noise(round, 300_000));
+        let (receive, run) = begun(&world, &artifact);
+        let mut others = artifact.bytes.clone();
+        if lies {
+            others.iter_mut().for_each(|byte| *byte ^= 1);
+        }
+        let begin = Barrier::new(2);
+        thread::scope(|scope| {
+            let other = scope.spawn(|| {
+                begin.wait();
+                receive.write(run.start, &others)
+            });
+            begin.wait();
+            send_run(&receive, &artifact, run).expect("right bytes");
+            assert_eq!(receive.next().expect("readable"), Next::Done);
+            let other = other.join().expect("it does not panic");
+            assert!(lies || other.is_ok(), "{other:?}");
+        });
+    }
 }
 
 #[test]
