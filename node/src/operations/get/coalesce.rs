@@ -67,26 +67,57 @@ impl Gets {
         let (transfer, waiter) = Transfer::new(node.stop());
         running.insert(plan.key.clone(), Arc::clone(&transfer));
         drop(running);
-        let (node, gets) = (node.clone(), self.clone());
+        let ending = Ending {
+            gets: self.clone(),
+            key: plan.key.clone(),
+            transfer: Arc::clone(&transfer),
+            end: None,
+        };
+        let node = node.clone();
         node.tasks().clone().spawn(async move {
-            let key = plan.key.clone();
             // One that everybody has left still has the destination until it has ended.
             if let Some(before) = before {
                 before.ended().await;
             }
             let end = transfer::run(&node, plan, &transfer).await;
-            let mut running = gets.running.lock().unwrap_or_else(PoisonError::into_inner);
-            // After the last waiter left, another transfer may have begun in its place.
-            if running
-                .get(&key)
-                .is_some_and(|there| Arc::ptr_eq(there, &transfer))
-            {
-                running.remove(&key);
-            }
-            drop(running);
-            transfer.state.send_modify(|state| state.end = Some(end));
+            ending.with(end);
         });
         waiter
+    }
+}
+
+/// Ends a transfer for all who wait, however the work on it does: also where that panics.
+/// Nobody would hear of it else, and whoever wants the same would wait for it for ever.
+struct Ending {
+    gets: Gets,
+    key: Key,
+    transfer: Arc<Transfer>,
+    end: Option<Result<Got, ApiError>>,
+}
+
+impl Ending {
+    fn with(mut self, end: Result<Got, ApiError>) {
+        self.end = Some(end);
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let end = self.end.take();
+        let end = end.unwrap_or_else(|| Err(ApiError::our_fault(&"the transfer broke off")));
+        let running = &self.gets.running;
+        let mut running = running.lock().unwrap_or_else(PoisonError::into_inner);
+        // After the last waiter left, another transfer may have begun in its place.
+        if running
+            .get(&self.key)
+            .is_some_and(|there| Arc::ptr_eq(there, &self.transfer))
+        {
+            running.remove(&self.key);
+        }
+        drop(running);
+        self.transfer
+            .state
+            .send_modify(|state| state.end = Some(end));
     }
 }
 
@@ -187,7 +218,13 @@ impl Waiter {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use futures::FutureExt;
+
+    use super::super::dest::{Names, Wish};
     use super::*;
+    use crate::api::ErrorKind;
 
     fn got() -> Got {
         Got {
@@ -234,5 +271,47 @@ mod tests {
         drop(second);
         assert!(transfer.cancelled.is_cancelled());
         assert!(transfer.join().is_none(), "whoever comes now begins anew");
+    }
+
+    async fn broken() -> Result<Got, ApiError> {
+        panic!("a mistake of ours")
+    }
+
+    #[tokio::test]
+    async fn a_transfer_that_panics_ends_for_all_and_makes_room_for_another() {
+        let (gets, snapshot) = (Gets::default(), got().snapshot);
+        let names = Names {
+            inside: None,
+            name: None,
+            snapshot: &snapshot,
+        };
+        let key = Key {
+            snapshot,
+            inside: None,
+            wish: Wish::new(Path::new("/"), None, names),
+            force: false,
+            sync: false,
+        };
+        let (transfer, mut waiter) = Transfer::new(&CancellationToken::new());
+        let other = transfer.join().expect("the first waits");
+        let running = || gets.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running().insert(key.clone(), Arc::clone(&transfer));
+        let ending = Ending {
+            gets: gets.clone(),
+            key,
+            transfer,
+            end: None,
+        };
+        let work = async move {
+            let end = broken().await;
+            ending.with(end);
+        };
+        assert!(tokio::spawn(work).await.is_err());
+        let heard = waiter.next().now_or_never().expect("it has ended");
+        assert!(heard.is_err_and(|error| error.kind == ErrorKind::Error));
+        drop(waiter);
+        let left = other.leave().now_or_never();
+        assert!(left.is_some(), "the last to leave does not wait for it");
+        assert!(running().is_empty(), "equal gets begin anew");
     }
 }
