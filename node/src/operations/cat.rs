@@ -1,7 +1,6 @@
 //! `cat`: the bytes of one file, from any offset, without getting the rest; or of a chunk.
 
 use std::ops::Range;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -127,22 +126,23 @@ struct Reading {
 }
 
 impl Node {
-    /// Reads from this disk; what is not here any more comes from those it came from.
+    /// Reads from this disk; what is not here any more comes from those it came from, or from
+    /// members of the team who have it.
     async fn read_or_ask(&self, read: Reading, timeout_s: Option<u64>) -> Result<(), ApiError> {
         let (mut source, positions) = (read.source.clone(), read.positions.clone());
         let (sender, cancelled) = (read.sender.clone(), read.cancelled.clone());
         let Some(missing) = blocking(move || read.run()).await? else {
             return Ok(());
         };
-        let Some(ticket) = self.shares().used_ticket(&source.id) else {
-            return Err(blocking(move || Ok::<_, ApiError>(lost(&source))).await?);
-        };
         let options = SwarmOptions {
             timeout: timeout_s.map(Duration::from_secs),
             cancelled,
             ..SwarmOptions::default()
         };
-        source.swarm = Some(Arc::new(self.dial(&ticket, options, |_| {})?));
+        source.swarm = self.ask_others(source.id, None, options, |_| {}).await?;
+        if source.swarm.is_none() {
+            return Err(blocking(move || Ok::<_, ApiError>(lost(&source))).await?);
+        }
         relay(&source, missing..positions.end, &sender).await
     }
 }

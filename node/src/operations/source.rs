@@ -81,43 +81,48 @@ impl Node {
                 swarm: None,
             });
         }
-        let ticket = ticket.or_else(|| self.shares().used_ticket(&id));
-        let as_member = ticket.is_none() && self.team().is_in();
-        let access = match (ticket, &row) {
-            (Some(ticket), _) => self.access(&ticket)?,
-            (None, _) if as_member => self.access_as_member(id),
-            // Nobody can be asked, but its lists and most of its bytes may well be here.
-            (None, Some(row)) => {
-                return Ok(Source {
-                    id,
-                    snapshot: row.snapshot,
-                    inside,
-                    store,
-                    swarm: None,
-                });
-            }
-            (None, None) => return Err(not_whole(&id)),
-        };
         let options = SwarmOptions {
             timeout: timeout_s.map(Duration::from_secs),
             cancelled: cancelled.clone(),
             ..SwarmOptions::default()
         };
-        let swarm = Arc::new(self.plane().swarm(access, options, events)?);
-        if as_member {
-            self.look_for_sources(self.finding().await?, id, &swarm);
-        }
-        let snapshot = match row {
-            Some(row) => row.snapshot,
-            None => swarm.snapshot().await?,
+        let swarm = self.ask_others(id, ticket, options, events).await?;
+        let snapshot = match (row, &swarm) {
+            // Where nobody can be asked, its lists and most of its bytes may well be here.
+            (Some(row), _) => row.snapshot,
+            (None, Some(swarm)) => swarm.snapshot().await?,
+            (None, None) => return Err(not_whole(&id)),
         };
         Ok(Source {
             id,
             snapshot,
             inside,
             store,
-            swarm: Some(swarm),
+            swarm,
         })
+    }
+
+    /// Connects to those who serve a snapshot: whom `ticket` names, or the one that it was got
+    /// with, or else members of the team who are found to have it; nothing where nobody can be
+    /// asked.
+    pub(super) async fn ask_others(
+        &self,
+        snapshot: SnapshotId,
+        ticket: Option<Ticket>,
+        options: SwarmOptions,
+        events: impl Fn(&FetchEvent) + Send + Sync + 'static,
+    ) -> Result<Option<Arc<Dialled>>, ApiError> {
+        if let Some(ticket) = ticket.or_else(|| self.shares().used_ticket(&snapshot)) {
+            let swarm = self.dial(&ticket, options, events)?;
+            return Ok(Some(Arc::new(swarm)));
+        }
+        if !self.team().is_in() {
+            return Ok(None);
+        }
+        let access = self.access_as_member(snapshot);
+        let swarm = Arc::new(self.plane().swarm(access, options, events)?);
+        self.look_for_sources(self.finding().await?, snapshot, &swarm);
+        Ok(Some(swarm))
     }
 
     /// Connects to those whom a ticket names.

@@ -230,6 +230,24 @@ fn bytes_of_a_member_that_no_address_leads_to_come_by_a_stream_and_peers_says_wh
 }
 
 #[test]
+fn cat_asks_the_team_for_what_was_changed_or_removed_here() {
+    let (alice, bob) = Node::pair();
+    let id = alice.add("weights", 300_000);
+    let to = bob.home.outside().join("got");
+    bob.ok(&["get", &id, &to.to_string_lossy(), "--timeout", "30s"]);
+    let changes: [fn(&Path) -> std::io::Result<()>; 2] = [
+        |file| std::fs::write(file, "something else"),
+        |file| std::fs::remove_file(file),
+    ];
+    for change in changes {
+        change(&to).unwrap();
+        let shown = bob.home.command(&["cat", &id]).output().unwrap();
+        assert!(shown.status.success(), "{shown:?}");
+        assert!(shown.stdout == data::bytes("weights", 300_000));
+    }
+}
+
+#[test]
 fn a_chunk_is_found_by_its_id_where_a_member_may_read_it_and_nowhere_else() {
     let (a, b) = Node::pair();
     let add = |name: &str, args: &[&str]| {
