@@ -190,6 +190,75 @@ fn crates_depend_on_each_other_as_the_architecture_page_says() {
     assert_eq!(arrows, arrows_on_the_page());
 }
 
+/// The public fields of a struct of the API.
+fn fields_of(name: &str) -> Vec<String> {
+    let mut files = Vec::new();
+    rust_files(&workspace().join("node/src/api/types"), &mut files);
+    let head = format!("pub struct {name} {{\n");
+    let text = (files.iter())
+        .map(|file| std::fs::read_to_string(file).expect("sources are text"))
+        .find(|text| text.contains(&head))
+        .unwrap_or_else(|| panic!("no {name} in the API"));
+    let (_, body) = text.split_once(&head).expect("just found");
+    let (body, _) = body.split_once("\n}").expect("a struct ends");
+    let field = |line: &str| line.trim().strip_prefix("pub ")?.split_once(':').map(first);
+    body.lines().filter_map(field).collect()
+}
+
+fn first((first, _): (&str, &str)) -> String {
+    first.to_owned()
+}
+
+#[test]
+fn every_field_that_json_has_is_in_the_table_of_its_command() {
+    let page = std::fs::read_to_string(workspace().join("docs/cli.md")).expect("it is there");
+    let row = |command: &str| {
+        let begins = format!("| {command} |");
+        let mut rows = page.lines().filter(|line| line.starts_with(&begins));
+        rows.next()
+            .unwrap_or_else(|| panic!("no row for {command}"))
+    };
+    let mut missing = Vec::new();
+    for (command, structs) in [
+        ("`add`", &["Added"][..]),
+        ("`share`", &["Shared"]),
+        ("`get`", &["Got"]),
+        ("`ls`", &["SnapshotInfo"]),
+        ("`ls WHAT`", &["LsEntry"]),
+        ("`du`", &["Du", "DuRow", "StoreUsage"]),
+        ("`diff`", &["Difference"]),
+        ("`verify`", &["Problem"]),
+        (
+            "`up`, `status`",
+            &[
+                "Status",
+                "ShareInfo",
+                "Activity",
+                "Risk",
+                "ControlStatus",
+                "AdvertStatus",
+            ],
+        ),
+        ("`peers`", &["PeerInfo", "LinkInfo"]),
+        ("`whereis`", &["Whereis", "Holder"]),
+        ("`team invite`", &["Invited"]),
+        (
+            "`team members`, `join`, `revoke`, `admin`, `leave`",
+            &["TeamInfo", "MemberInfo"],
+        ),
+        ("`progress`", &["Progress"]),
+        ("`note`", &["Note"]),
+    ] {
+        let said: BTreeSet<_> = row(command)
+            .split(|c: char| !c.is_alphanumeric() && c != '_')
+            .collect();
+        let fields = structs.iter().flat_map(|name| fields_of(name));
+        let unsaid = fields.filter(|field| !said.contains(field.as_str()));
+        missing.extend(unsaid.map(|field| format!("{command}: {field}")));
+    }
+    assert!(missing.is_empty(), "docs/cli.md leaves out {missing:#?}");
+}
+
 #[test]
 fn every_source_file_opens_with_what_it_owns() {
     let mut silent = Vec::new();
