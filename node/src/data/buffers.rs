@@ -2,7 +2,8 @@
 //!
 //! Owns: a bound on how many are in use at once, which is what holds a fast sender back
 //! when the disk is slow, and on how many of them peers of one origin hold. Reuse matters for
-//! speed as well: fresh megabytes cost page faults.
+//! speed as well: fresh megabytes cost page faults. Refuses: to bound how many are
+//! [filled](Filling) at once, which is as many as there are who fill them.
 
 use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
@@ -66,28 +67,71 @@ impl BufferPool {
     }
 
     async fn lend(&self, of_origin: Option<OwnedSemaphorePermit>) -> Buffer {
-        let permit = Arc::clone(&self.in_use)
-            .acquire_owned()
-            .await
-            .expect("the semaphore is never closed");
-        let free = self
-            .free
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop();
+        let permit = self.permit().await;
         Buffer {
-            bytes: free.unwrap_or_else(|| Vec::with_capacity(FRAME_PAYLOAD_BYTES_MAX)),
-            free: Arc::clone(&self.free),
+            memory: self.memory(),
             _permit: permit,
             _of_origin: of_origin,
+        }
+    }
+
+    /// Memory for what comes from one peer, at once and beside the count: whoever fills it may
+    /// take minutes, and would keep it from all others meanwhile. Each has one at most.
+    pub(crate) fn filling(&self) -> Filling {
+        Filling {
+            memory: self.memory(),
+            pool: self.clone(),
+        }
+    }
+
+    async fn permit(&self) -> OwnedSemaphorePermit {
+        let permit = Arc::clone(&self.in_use).acquire_owned().await;
+        permit.expect("the semaphore is never closed")
+    }
+
+    fn memory(&self) -> Memory {
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = free.pop();
+        Memory {
+            bytes: bytes.unwrap_or_else(|| Vec::with_capacity(FRAME_PAYLOAD_BYTES_MAX)),
+            free: Arc::clone(&self.free),
+        }
+    }
+}
+
+/// What a buffer is made of; it is lent again once this is dropped.
+struct Memory {
+    bytes: Vec<u8>,
+    free: Arc<Mutex<Vec<Vec<u8>>>>,
+}
+
+/// A buffer that is not full yet and does not count as one in use.
+pub(crate) struct Filling {
+    memory: Memory,
+    pool: BufferPool,
+}
+
+impl Filling {
+    /// Room for so many bytes, of whatever content.
+    pub(crate) fn room(&mut self, length: usize) -> &mut [u8] {
+        self.memory.bytes.resize(length, 0);
+        &mut self.memory.bytes
+    }
+
+    /// The same as a buffer in use, once there may be one more.
+    pub(crate) async fn full(self) -> Buffer {
+        let permit = self.pool.permit().await;
+        Buffer {
+            memory: self.memory,
+            _permit: permit,
+            _of_origin: None,
         }
     }
 }
 
 /// A buffer of a pool, to which it returns when it is dropped.
 pub(crate) struct Buffer {
-    bytes: Vec<u8>,
-    free: Arc<Mutex<Vec<Vec<u8>>>>,
+    memory: Memory,
     _permit: OwnedSemaphorePermit,
     _of_origin: Option<OwnedSemaphorePermit>,
 }
@@ -95,24 +139,24 @@ pub(crate) struct Buffer {
 impl Buffer {
     /// The vector itself, for what fills one.
     pub(crate) fn vec_mut(&mut self) -> &mut Vec<u8> {
-        &mut self.bytes
+        &mut self.memory.bytes
     }
 }
 
 impl Deref for Buffer {
     type Target = [u8];
     fn deref(&self) -> &[u8] {
-        &self.bytes
+        &self.memory.bytes
     }
 }
 
 impl DerefMut for Buffer {
     fn deref_mut(&mut self) -> &mut [u8] {
-        &mut self.bytes
+        &mut self.memory.bytes
     }
 }
 
-impl Drop for Buffer {
+impl Drop for Memory {
     fn drop(&mut self) {
         let bytes = std::mem::take(&mut self.bytes);
         // What grew beyond a frame (a decoder's mistake) is not kept.
@@ -140,6 +184,17 @@ mod tests {
         assert!(pool.take().now_or_never().is_none());
         drop(first);
         assert_eq!(pool.take().await.as_ptr(), address);
+    }
+
+    #[tokio::test]
+    async fn what_is_not_full_yet_keeps_no_buffer_from_others() {
+        let pool = BufferPool::new(1);
+        let [slow, slower, quick] = [pool.filling(), pool.filling(), pool.filling()];
+        let full = quick.full().now_or_never();
+        let full = full.expect("none is in use");
+        assert!(slow.full().now_or_never().is_none(), "one is in use");
+        drop(full);
+        assert!(slower.full().now_or_never().is_some());
     }
 
     #[tokio::test]

@@ -22,7 +22,10 @@ use super::session::Session;
 use super::swarm::{Access, SwarmOptions};
 use super::{Endpoint, FetchError, FetchEvent, Traffic};
 
-/// Frames between the socket and the disk, which bounds what is on its way to 8 MiB.
+/// Frames that came and wait for the disk. A frame counts from when all of it is here: one that
+/// counted while it comes would be held by a slow source for minutes, and a few such would keep
+/// all of them from whoever sends. What is not all here takes a frame a session more; with
+/// [`NEIGHBOURS_MAX`](shoal_protocol::wire::limits::NEIGHBOURS_MAX) sources that is 40 MiB in all.
 const BUFFERS: usize = 8;
 
 /// A source that sends nothing that it was asked for, for so long, is passed over while there

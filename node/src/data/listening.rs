@@ -121,11 +121,11 @@ impl Listening {
     /// Takes bytes of a run, if they were asked for.
     async fn take_data(&mut self, data: &RunData, length: usize) -> Result<(), SessionError> {
         self.expect(data)?;
-        let mut bytes = self.buffers.take().await;
-        bytes.vec_mut().resize(length, 0);
+        let mut bytes = self.buffers.filling();
         self.session.begin_run_data();
-        self.reader.payload(&mut bytes).await?;
+        self.reader.payload(bytes.room(length)).await?;
         self.session.end_run_data();
+        let bytes = bytes.full().await;
         let open = self.session.requests();
         if let Some(Open::Run { tag, replies, .. }) = open.get(&data.request) {
             let frame = Frame { data: *data, bytes };

@@ -1,4 +1,5 @@
 //! Nodes that want harm.
 
 mod clients;
+mod hold_ups;
 mod servers;

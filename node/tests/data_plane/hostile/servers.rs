@@ -1,7 +1,11 @@
 //! Servers that send what they should not.
 
+use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use shoal_node::data::link::Link;
@@ -23,14 +27,15 @@ use shoal_protocol::wire::{
     PageCodec, PageHead, PageRequest, Pages, Pong, RequestId, RunData, RunEnd, RunRequest,
     TeamHeads,
 };
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use shoal_store::Store;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::harness::{Node, noise, soon, write_files};
 
 /// How a server misbehaves.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Lie {
+pub(super) enum Lie {
     WrongBytes,
     WrongPage,
     OtherSnapshot,
@@ -59,6 +64,10 @@ enum Lie {
     Chatters(PeerKey, SocketAddr),
     /// It lets everybody in, and tells what only members of a team tell each other.
     TeamTalk,
+    /// It offers these positions alone; the one lie is that they are all that it has.
+    Offers(u64, u64),
+    /// The same, and it stops for good in the middle of the first frame.
+    Halts(u64, u64),
     /// It offers positions behind the end.
     OffersBeyond,
     /// It tells of neighbours that do not exist, all at this address.
@@ -66,15 +75,19 @@ enum Lie {
 }
 
 /// What a lying server serves from.
-struct Liar {
-    identity: Identity,
-    snapshot: Snapshot,
-    pages: MemoryPages,
-    lie: Lie,
+pub(super) struct Liar {
+    pub(super) identity: Identity,
+    pub(super) snapshot: Snapshot,
+    pub(super) pages: MemoryPages,
+    pub(super) lie: Lie,
+    /// Where it takes true bytes from, if it sends such.
+    pub(super) truth: Option<Store>,
+    /// Counts those who have stopped for good.
+    pub(super) halted: Arc<AtomicUsize>,
 }
 
 impl Liar {
-    async fn listen(self) -> SocketAddr {
+    pub(super) async fn listen(self) -> SocketAddr {
         let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = socket.local_addr().unwrap();
         let tls = TlsIdentity::new(&self.identity).unwrap();
@@ -108,7 +121,13 @@ impl Liar {
             stream.read_to_end(&mut Vec::new()).await?;
             return Ok(());
         }
-        let mut link = Link::new(stream.peer(), stream);
+        let halts_after = Arc::new(AtomicUsize::new(usize::MAX));
+        let stream = Halting {
+            halts_after: Arc::clone(&halts_after),
+            halted: Some(Arc::clone(&self.halted)),
+            stream,
+        };
+        let mut link = Link::new(stream.stream.peer(), stream);
         let features = match self.lie {
             Lie::Expanding | Lie::UnaskedBase => Features::ZSTD.and(Features::ZSTD_WITH_BASE),
             _ => Features::NONE,
@@ -145,6 +164,11 @@ impl Liar {
                         link.writer.flush().await?;
                     }
                 }
+                (Message::RunRequest(asked), Lie::Halts(..)) => {
+                    // The head, and a part of the bytes.
+                    halts_after.store(1000, Ordering::Relaxed);
+                    self.send_run(&mut link, &asked).await?;
+                }
                 (Message::Present(present), _) => {
                     let mut snapshot = self.snapshot;
                     if self.lie == Lie::OtherSnapshot {
@@ -153,7 +177,10 @@ impl Liar {
                     let admitted = Admitted {
                         grant: present.presentation.grant.id(),
                         snapshot,
-                        offers_all: self.lie != Lie::OffersBeyond,
+                        offers_all: !matches!(
+                            self.lie,
+                            Lie::OffersBeyond | Lie::Offers(..) | Lie::Halts(..)
+                        ),
                     };
                     link.writer.send(admitted, &[]).await?;
                     if self.lie == Lie::TeamTalk {
@@ -165,12 +192,15 @@ impl Liar {
                         }
                     }
                 }
-                (Message::HaveRequest(asked), Lie::OffersBeyond) => {
+                (Message::HaveRequest(asked), lie) => {
                     let have = Have {
                         snapshot: asked.snapshot,
                         generation: u64::MAX,
                     };
-                    let ranges = RangeSet::of(0..self.snapshot.bytes + 1);
+                    let ranges = RangeSet::of(match lie {
+                        Lie::Offers(start, end) | Lie::Halts(start, end) => start..end,
+                        _ => 0..self.snapshot.bytes + 1,
+                    });
                     link.writer.send(have, &ranges.to_bytes()?).await?;
                 }
                 (Message::PageRequest(asked), _) => self.send_pages(&mut link, &asked).await?,
@@ -257,6 +287,9 @@ impl Liar {
             }
             let mut codec = Codec::Raw;
             let mut payload = vec![0xbb; length as usize];
+            if let Some(store) = &self.truth {
+                store.read_chunk(&chunk.id, &mut payload)?;
+            }
             match self.lie {
                 Lie::UnaskedData => request = RequestId(asked.request.0 + 1000),
                 Lie::OutOfStep => {
@@ -298,6 +331,55 @@ impl Liar {
     }
 }
 
+/// A stream that takes so many bytes more, and then no more.
+struct Halting {
+    stream: TlsStream<TcpStream>,
+    halts_after: Arc<AtomicUsize>,
+    /// Is told of it, once.
+    halted: Option<Arc<AtomicUsize>>,
+}
+
+impl AsyncRead for Halting {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, into)
+    }
+}
+
+impl AsyncWrite for Halting {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let left = self.halts_after.load(Ordering::Relaxed);
+        let stream = Pin::new(&mut self.stream);
+        if left == 0 {
+            ready!(stream.poll_flush(context))?;
+            if let Some(halted) = self.halted.take() {
+                halted.fetch_add(1, Ordering::Relaxed);
+            }
+            return Poll::Pending;
+        }
+        let count = ready!(stream.poll_write(context, &bytes[..bytes.len().min(left)]))?;
+        if left < usize::MAX {
+            self.halts_after.fetch_sub(count, Ordering::Relaxed);
+        }
+        Poll::Ready(Ok(count))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
 /// Gets a folder from a server that lies; gives how that ended and what was told.
 async fn get_from(lie: Lie) -> (Result<(), FetchError>, Vec<FetchEvent>, Node) {
     get_from_within(lie, Duration::from_secs(20)).await
@@ -321,6 +403,8 @@ async fn get_from_within(
         snapshot,
         pages: alice.pages(),
         lie,
+        truth: None,
+        halted: Arc::default(),
     };
     let at = liar.listen().await;
     let (ticket, _) = alice.ticket(snapshot, at);
@@ -436,6 +520,8 @@ async fn behind_a_liar(
         snapshot,
         pages: alice.pages(),
         lie: lie(server, at),
+        truth: None,
+        halted: Arc::default(),
     };
     let liars_key = liar.identity.peer_key();
     let at = liar.listen().await;
