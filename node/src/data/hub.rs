@@ -66,6 +66,12 @@ pub(crate) struct Table {
     landed: Vec<(PeerKey, Range<u64>)>,
 }
 
+impl Table {
+    fn expects_more(&self) -> bool {
+        self.trying > self.sessions.len()
+    }
+}
+
 /// Why a source is not tried again.
 #[derive(Clone)]
 pub(crate) enum GivenUp {
@@ -215,8 +221,14 @@ impl Hub {
 
     /// Whether some source is not connected now and will be tried again.
     pub(crate) fn expects_more(&self) -> bool {
+        self.table().expects_more()
+    }
+
+    /// The sessions that are open now, and whether some source is not among them and will be
+    /// tried again: of one moment, since who connects between two looks would be in neither.
+    pub(crate) fn sessions_and_outlook(&self) -> (HashMap<PeerKey, Arc<Session>>, bool) {
         let table = self.table();
-        table.trying > table.sessions.len()
+        (table.sessions.clone(), table.expects_more())
     }
 
     pub(crate) async fn snapshot(&self) -> Result<Snapshot, FetchError> {

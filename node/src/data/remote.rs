@@ -1,12 +1,14 @@
 //! Reads a stretch of a snapshot from its sources without keeping it.
 //!
 //! Owns: fetching the pages that lead there and no others, then the chunks in order, the
-//! next window asked for while the last is handed on. Refuses: to write bytes anywhere, and
-//! to read ahead without a bound: a reader that stops is waited for.
+//! next window asked for while the last is handed on; which source to ask, those that are busy
+//! or send nothing last. Refuses: to write bytes anywhere, and to read ahead without a bound: a
+//! reader that stops is waited for.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use shoal_protocol::have::RangeSet;
@@ -19,7 +21,7 @@ use shoal_protocol::wire::{Codec, Outcome, RequestId};
 use shoal_store::StoreError;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::coding::{Decoder, NotEncoded};
 use super::hub::{Hub, SILENCE};
@@ -33,6 +35,8 @@ const WINDOW_BYTES: (u64, u64) = (256 << 10, 4 << 20);
 const READY_MAX: usize = 8;
 /// Pages that one look ahead finds missing.
 const PAGES_MAX: usize = 64;
+/// A busy source is left alone for so long at least, whatever it says.
+const BUSY_MIN: Duration = Duration::from_millis(100);
 
 /// Reads `positions`, verified and in order.
 pub(crate) fn read(
@@ -45,8 +49,13 @@ pub(crate) fn read(
             hub: Arc::clone(&hub),
             out: sender.clone(),
             unwelcome: HashSet::new(),
+            busy: HashMap::new(),
         };
-        if let Err(Stop::Failed(error)) = reading.run(positions).await {
+        let ended = tokio::select! {
+            ended = reading.run(positions) => ended,
+            () = sender.closed() => return,
+        };
+        if let Err(error) = ended {
             // A reader that went away needs no reason.
             let _ = sender.send(Err(error)).await;
         }
@@ -71,19 +80,6 @@ pub(crate) async fn chunk_at(
     }
 }
 
-/// Why reading stops early.
-enum Stop {
-    Failed(FetchError),
-    /// Nobody reads any more.
-    Unread,
-}
-
-impl From<FetchError> for Stop {
-    fn from(error: FetchError) -> Self {
-        Self::Failed(error)
-    }
-}
-
 /// A chunk and where it stands.
 #[derive(Clone, Copy)]
 struct Wanted {
@@ -97,10 +93,43 @@ struct Reading {
     out: mpsc::Sender<Result<Bytes, FetchError>>,
     /// Sources that sent wrong bytes.
     unwelcome: HashSet<PeerKey>,
+    /// Sources that said that they are busy, and until when they are left alone.
+    busy: HashMap<PeerKey, Instant>,
+}
+
+/// What became of the last that was asked for the chunk that is waited for: how reading ends
+/// once nobody else is left to ask.
+enum InVain {
+    Wrong { peer: PeerKey, position: u64 },
+    NotHeld(Range<u64>),
+}
+
+impl InVain {
+    /// Whether none of `others` may still send it.
+    fn is_final<'a>(&self, mut others: impl Iterator<Item = &'a Arc<Session>>) -> bool {
+        match self {
+            Self::Wrong { .. } => others.next().is_none(),
+            Self::NotHeld(chunk) => {
+                !others.any(|other| other.offers(chunk) || !other.has_told_offer())
+            }
+        }
+    }
+
+    fn error(&self) -> FetchError {
+        match self {
+            Self::Wrong { peer, position } => FetchError::Misbehaved {
+                peer: *peer,
+                why: format!("it sent wrong bytes at position {position}"),
+            },
+            Self::NotHeld(chunk) => FetchError::Gone {
+                position: chunk.start,
+            },
+        }
+    }
 }
 
 impl Reading {
-    async fn run(&mut self, positions: Range<u64>) -> Result<(), Stop> {
+    async fn run(&mut self, positions: Range<u64>) -> Result<(), FetchError> {
         let snapshot = self.hub.snapshot().await?;
         let end = positions.end.min(snapshot.bytes);
         let mut from = positions.start;
@@ -128,41 +157,60 @@ impl Reading {
         snapshot: &Snapshot,
         from: u64,
         bytes: u64,
-    ) -> Result<(Range<u64>, Window), Stop> {
+    ) -> Result<(Range<u64>, Window), FetchError> {
         let until = from.saturating_add(bytes).min(snapshot.bytes);
         let chunks = chunks(&self.hub, snapshot, from..until).await?;
         let (Some(first), Some(last)) = (chunks.front(), chunks.back()) else {
             let why = format!("it has no chunk at position {from}");
-            return Err(FetchError::Malformed(why).into());
+            return Err(FetchError::Malformed(why));
         };
         let range = first.start..last.end;
-        let session = self.ask(&range).await?;
+        let session = self.ask(&range, None).await?;
         Ok((range, Window { chunks, session }))
     }
 
-    /// Asks a source that offers `range` for it.
-    async fn ask(&self, range: &Range<u64>) -> Result<Asked, FetchError> {
+    /// Asks a source that offers `range` for it, as soon as there is one that is not busy. What
+    /// came of asking the last one says when to give up.
+    async fn ask(&self, range: &Range<u64>, in_vain: Option<&InVain>) -> Result<Asked, FetchError> {
         let mut changes = self.hub.changes();
-        let offers = |session: &Arc<Session>| {
-            !self.unwelcome.contains(&session.peer)
-                && !session.closing.is_cancelled()
-                && session.offers(range)
-        };
         loop {
             changes.mark_unchanged();
-            let sessions = self.hub.sessions();
-            let able = sessions.values().filter(|session| offers(session));
-            if let Some(session) = able.min_by_key(|session| session.is_passed_over()) {
-                return Ok(Asked::of(session, range));
-            }
-            if let Some(why) = self.hub.hopeless() {
-                return Err(why);
+            let (sessions, expects_more) = self.hub.sessions_and_outlook();
+            let welcome = || {
+                let sessions = sessions.values();
+                sessions.filter(|session| !self.unwelcome.contains(&session.peer))
+            };
+            let able = welcome()
+                .filter(|session| !session.closing.is_cancelled() && session.offers(range));
+            let best = able
+                .min_by_key(|session| (self.busy_until(session.peer), session.is_passed_over()));
+            let free_at = best.and_then(|session| self.busy_until(session.peer));
+            match best {
+                Some(session) if free_at.is_none() => return Ok(Asked::of(session, range)),
+                Some(_) => {}
+                None => {
+                    let over =
+                        in_vain.filter(|in_vain| !expects_more && in_vain.is_final(welcome()));
+                    if let Some(in_vain) = over {
+                        return Err(in_vain.error());
+                    }
+                    if let Some(why) = self.hub.hopeless() {
+                        return Err(why);
+                    }
+                }
             }
             tokio::select! {
                 changed = changes.changed() => changed.expect("the hub has the sender"),
+                () = until(free_at) => {}
                 error = self.hub.out_of_patience() => return Err(error),
             }
         }
+    }
+
+    /// Until when a source is left alone, if it is busy.
+    fn busy_until(&self, peer: PeerKey) -> Option<Instant> {
+        let until = self.busy.get(&peer).copied();
+        until.filter(|until| *until > Instant::now())
     }
 
     /// Whether there is another source than `peer` to ask for `range` before it.
@@ -171,6 +219,7 @@ impl Reading {
             other.peer != peer
                 && !other.is_passed_over()
                 && !self.unwelcome.contains(&other.peer)
+                && self.busy_until(other.peer).is_none()
                 && other.offers(range)
         };
         self.hub.sessions().values().any(is_better)
@@ -178,11 +227,12 @@ impl Reading {
 
     /// Verifies the chunks of a window as they come and hands on what lies in `positions`.
     /// What does not come, or comes wrong, is asked of another source.
-    async fn hand_on(&mut self, window: Window, positions: Range<u64>) -> Result<(), Stop> {
+    async fn hand_on(&mut self, window: Window, positions: Range<u64>) -> Result<(), FetchError> {
         let Window {
             mut chunks,
             session: mut asked,
         } = window;
+        let mut in_vain = None;
         while let Some(chunk) = chunks.front().copied() {
             let rest = chunk.start..chunks.back().expect("one is wanted").end;
             let came = tokio::select! {
@@ -191,46 +241,48 @@ impl Reading {
                     true => Came::NothingMore,
                     false => continue,
                 },
-                error = self.hub.out_of_patience() => return Err(error.into()),
-                () = self.out.closed() => return Err(Stop::Unread),
+                error = self.hub.out_of_patience() => return Err(error),
             };
+            let peer = asked.session.peer;
             match came {
                 Came::Chunk(bytes) => {
                     self.hub.progressed();
                     chunks.pop_front();
+                    in_vain = None;
                     let skip = positions.start.saturating_sub(chunk.start);
                     // A window may end with chunks behind what is wanted.
                     let keep = positions.end.min(chunk.end).saturating_sub(chunk.start);
                     if skip < keep {
                         let (skip, keep) = (clip(skip), clip(keep));
-                        let sent = self.out.send(Ok(bytes.slice(skip..keep))).await;
-                        sent.map_err(|_| Stop::Unread)?;
+                        // Where nobody reads any more, all of this ends.
+                        let _ = self.out.send(Ok(bytes.slice(skip..keep))).await;
                     }
                     continue;
                 }
                 Came::Wrong => {
-                    let (peer, position) = (asked.session.peer, chunk.start);
+                    let position = chunk.start;
                     self.hub.tell(FetchEvent::BadChunk { peer, position });
+                    let why =
+                        format!("{peer}: the chunk at position {position} failed verification");
+                    self.hub.failed(why);
                     self.unwelcome.insert(peer);
-                    let others = self.hub.sessions();
-                    if others.keys().all(|peer| self.unwelcome.contains(peer)) {
-                        let why = format!("it sent wrong bytes at position {position}");
-                        return Err(FetchError::Misbehaved { peer, why }.into());
-                    }
+                    in_vain = Some(InVain::Wrong { peer, position });
                 }
-                Came::Later(retry) => sleep(retry).await,
+                Came::Later(retry) => {
+                    self.hub.failed(format!("{peer}: it is busy"));
+                    let until = Instant::now() + retry.max(BUSY_MIN);
+                    self.busy.insert(peer, until);
+                }
                 Came::NotHeld => {
                     let lacks = chunk.start..chunk.end;
+                    let why = format!("{peer}: it does not have position {} any more", lacks.start);
+                    self.hub.failed(why);
                     asked.session.lacks(lacks.clone());
-                    let others = self.hub.sessions();
-                    if !others.values().any(|other| other.offers(&lacks)) {
-                        let position = chunk.start;
-                        return Err(FetchError::Gone { position }.into());
-                    }
+                    in_vain = Some(InVain::NotHeld(lacks));
                 }
                 Came::NothingMore => asked.session.pass_over(),
             }
-            asked = self.ask(&rest).await?;
+            asked = self.ask(&rest, in_vain.as_ref()).await?;
         }
         Ok(())
     }
@@ -262,6 +314,13 @@ async fn chunks(
                 return Err(FetchError::Malformed(corrupt.to_string()));
             }
         }
+    }
+}
+
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -320,7 +379,7 @@ enum Frame {
     },
     /// They are not what they say.
     Wrong,
-    Later(std::time::Duration),
+    Later(Duration),
     NotHeld,
 }
 
@@ -328,7 +387,7 @@ enum Frame {
 enum Came {
     Chunk(Bytes),
     Wrong,
-    Later(std::time::Duration),
+    Later(Duration),
     /// The source does not have it any more.
     NotHeld,
     NothingMore,

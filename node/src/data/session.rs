@@ -314,6 +314,13 @@ impl Session {
         self.offer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether it is known what the source offers: it may have been asked, and not have
+    /// answered yet.
+    pub(crate) fn has_told_offer(&self) -> bool {
+        let offer = self.offer();
+        offer.changes() > 0 || !offer.ranges().is_empty()
+    }
+
     /// Notes that the source does not have positions that it offered.
     pub(crate) fn lacks(&self, range: Range<u64>) {
         self.offer().lacks(range);

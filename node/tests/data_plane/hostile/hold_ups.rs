@@ -1,23 +1,120 @@
-//! Servers that hold others up.
+//! Servers that hold others up: readers, and those who have something to send.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use shoal_node::data::{FetchError, Swarm, SwarmOptions};
 use shoal_node::identity::Identity;
 use shoal_protocol::access::{Address, Ticket};
 use shoal_protocol::bounded::List;
 use shoal_protocol::peer::PeerKey;
 use shoal_protocol::wire::Neighbour;
 
-use super::servers::{Liar, Lie};
+use super::servers::{Liar, Lie, behind_a_liar};
 use crate::harness::{Node, StillClock, TCP, noise, soon, write_files};
 
 /// More than there are buffers for frames.
 const SLOW: usize = 12;
 /// What each of them has.
 const FILE_BYTES: usize = 150_000;
+
+/// A lie of a server that tells of somebody else.
+type LieOf = fn(PeerKey, SocketAddr) -> Lie;
+
+async fn read(swarm: &Swarm) -> Result<Vec<u8>, FetchError> {
+    let mut parts = swarm.read(1_000_000..2_000_000);
+    let mut read = Vec::new();
+    while let Some(part) = soon(parts.recv()).await {
+        read.extend_from_slice(&part?);
+    }
+    Ok(read)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_reads_passes_over_a_source_that_sends_nothing() {
+    let bytes = noise(16, 3_000_000);
+    for lie in [Lie::Silent, Lie::Withholds, Lie::EndsAtOnce] {
+        let (_alice, _listener, ticket) = behind_a_liar(&bytes, lie).await;
+        let bob = Node::new();
+        assert!(read(&bob.swarm(&ticket)).await.unwrap() == bytes[1_000_000..2_000_000]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_reads_does_not_wait_for_a_busy_source_while_there_is_another() {
+    let bytes = noise(17, 3_000_000);
+    let busy: [LieOf; 2] = [
+        |peer, at| Lie::Busy(peer, at, 60_000),
+        |peer, at| Lie::Busy(peer, at, 0),
+    ];
+    let clock = StillClock::hold();
+    for lie in busy {
+        let (_alice, _listener, ticket) = behind_a_liar(&bytes, lie).await;
+        let bob = Node::with_ways(TCP);
+        assert!(read(&bob.swarm(&ticket)).await.unwrap() == bytes[1_000_000..2_000_000]);
+    }
+    clock.assert_it_stood();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_reads_from_a_busy_source_alone_is_no_more_patient_than_he_says() {
+    let lie = |_, _| {
+        let nobody = Identity::generate().peer_key();
+        Lie::Busy(nobody, ([127, 0, 0, 1], 1).into(), 60_000)
+    };
+    let (_alice, _listener, ticket) = behind_a_liar(&noise(18, 3_000_000), lie).await;
+    let options = SwarmOptions {
+        timeout: Some(Duration::from_millis(500)),
+        ..SwarmOptions::default()
+    };
+    let bob = Node::new();
+    let ended = read(&bob.swarm_with(&ticket, options, |_| {})).await;
+    assert!(
+        matches!(ended, Err(FetchError::TimedOut { .. })),
+        "{ended:?}"
+    );
+}
+
+/// The source that has everything is still dialled when the first one has failed.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_reads_waits_for_sources_that_are_still_dialled() {
+    let bytes = noise(19, 3_000_000);
+    for lie in [Lie::Lacks, Lie::Garbles] {
+        let (_alice, _listener, ticket) = behind_a_liar(&bytes, lie).await;
+        let bob = Node::new();
+        assert!(read(&bob.swarm(&ticket)).await.unwrap() == bytes[1_000_000..2_000_000]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_reads_what_nobody_has_any_more_is_told_so() {
+    let bytes = noise(20, 3_000_000);
+    let lies: [(LieOf, bool); 2] = [(Lie::Lacks, true), (Lie::Garbles, false)];
+    for (lie, is_gone) in lies {
+        let (alice, listener, _) = behind_a_liar(&bytes, lie).await;
+        drop(listener);
+        let snapshot = alice.add(&alice.path("data.bin"));
+        let (peer, pages) = (alice.identity.peer_key(), alice.pages());
+        let liar = Liar {
+            // It tells of itself alone.
+            lie: lie(peer, ([127, 0, 0, 1], 1).into()),
+            identity: alice.identity.clone(),
+            snapshot,
+            pages,
+            truth: None,
+            halted: Arc::default(),
+        };
+        let (ticket, _) = alice.ticket(snapshot, liar.listen().await);
+        let bob = Node::new();
+        match read(&bob.swarm(&ticket)).await {
+            Err(FetchError::Gone { .. }) => assert!(is_gone),
+            Err(FetchError::Misbehaved { .. }) => assert!(!is_gone),
+            other => panic!("{other:?}"),
+        }
+    }
+}
 
 #[tokio::test(start_paused = true)]
 async fn sources_that_stop_within_a_frame_keep_nobody_from_being_heard() {
