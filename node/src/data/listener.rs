@@ -22,6 +22,7 @@ use super::arrival::{Arrival, From, Sockets};
 use super::link::{Link, LinkError};
 use super::outbox::Outbox;
 use super::quic::QuicSocket;
+use super::redeeming::Redeeming;
 use super::room::gives_way;
 use super::serve::Server;
 use super::strangers::{Place, Strangers};
@@ -122,6 +123,7 @@ impl Listener {
                 endpoint,
                 admission,
                 server,
+                redeeming: Redeeming::default(),
             }),
             strangers: Strangers::new(config.strangers_max, config.strangers_per_address_max),
             peers_max: config.peers_max,

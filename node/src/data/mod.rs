@@ -36,13 +36,17 @@ mod pages;
 mod plan;
 pub mod quic;
 pub mod quic_stream;
+mod redeeming;
 mod remote;
 mod rights;
 mod room;
 mod serve;
-mod session;
+pub(crate) mod session;
 mod strangers;
 pub mod swarm;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
 pub mod tls;
 mod tls_machine;
 pub mod tls_stream;

@@ -587,6 +587,6 @@ pub(super) fn farewell(bye: &Bye) -> SessionError {
     })
 }
 
-pub(super) fn retry_in(retry_ms: u32) -> Duration {
+pub(crate) fn retry_in(retry_ms: u32) -> Duration {
     Duration::from_millis(u64::from(retry_ms.min(BUSY_RETRY_MS_MAX)))
 }

@@ -36,6 +36,7 @@ use super::greeting;
 use super::link::{LinkError, LinkReader};
 use super::open_requests::OpenRequests;
 use super::outbox::{Outbox, Payload};
+use super::redeeming::{self, Redeeming};
 use super::rights::Rights;
 use super::serve::Server;
 use super::strangers::Origin;
@@ -58,6 +59,7 @@ pub(crate) struct House {
     pub(crate) endpoint: Endpoint,
     pub(crate) admission: Arc<dyn Admission>,
     pub(crate) server: Arc<Server>,
+    pub(crate) redeeming: Redeeming,
 }
 
 /// A connection, from its first message on.
@@ -335,10 +337,20 @@ impl Visitor {
 
     /// Lets a guest in who has an invitation, and tells it all about the team.
     async fn welcome(&self, redeem: &Redeem) {
-        let (team, redeem) = (self.house.endpoint.team().clone(), redeem.clone());
-        let binding = self.binding();
-        let guest = spawn_blocking(move || team.redeem(&redeem, &binding)).await;
-        let (proof, operations, secret) = match guest.expect("writing a file does not panic") {
+        let (team, binding) = (self.house.endpoint.team().clone(), self.binding());
+        if let Err(reason) = team.check_redemption(redeem, &binding) {
+            return self.outbox.say(NotWelcome { reason });
+        }
+        let Some(place) = self.house.redeeming.enter(self.origin()) else {
+            let retry_ms = redeeming::RETRY_MS;
+            let reason = NotEnteredReason::Full { retry_ms };
+            return self.outbox.say(NotEntered { reason });
+        };
+        let redeem = redeem.clone();
+        // What was begun is ended, also for one that has gone: the place goes with it.
+        let guest = spawn_blocking(move || (team.redeem(&redeem, &binding), place)).await;
+        let (guest, _place) = guest.expect("writing a file does not panic");
+        let (proof, operations, secret) = match guest {
             Guest::NotWelcome(reason) => return self.outbox.say(NotWelcome { reason }),
             Guest::Welcome {
                 proof,

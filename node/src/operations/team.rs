@@ -229,6 +229,8 @@ impl From<JoinError> for ApiError {
                 .hint("is `shoal up` running there, and its port open?"),
             JoinError::NotWelcome(_) => Self::new(ErrorKind::NotPermitted, message)
                 .hint("ask an admin for a new one: `shoal team invite`"),
+            JoinError::Full { .. } => Self::new(ErrorKind::NoSource, message)
+                .hint("come back in a minute, with the same command"),
             JoinError::Protocol(_) => Self::new(ErrorKind::Error, message),
             JoinError::Team(error) => error.into(),
         }

@@ -11,15 +11,14 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use libp2p_identity::ed25519;
 use shoal_protocol::access::presentation::Binding;
 use shoal_protocol::access::team::{
-    Action, Batch, Cut, Epoch, EpochSecret, Heads, Invitation, InvitationRecord, InvitationSecret,
-    Member, MemberName, MembershipProof, Merged, RedeemError, SignedOperation, Standing, Tag, Team,
-    TeamName,
+    Action, Cut, Epoch, EpochSecret, Invitation, InvitationRecord, InvitationSecret, Member,
+    MemberName, MembershipProof, Merged, SignedOperation, Standing, Tag, Team, TeamName,
 };
 use shoal_protocol::access::{Address, Nonce};
 use shoal_protocol::bounded::List;
 use shoal_protocol::id::TeamId;
 use shoal_protocol::peer::PeerKey;
-use shoal_protocol::wire::{Enter, NotEnteredReason, NotWelcomeReason, Redeem};
+use shoal_protocol::wire::{Enter, NotEnteredReason};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -76,11 +75,11 @@ struct Inner {
 }
 
 #[derive(Clone)]
-struct State {
-    team: Team,
+pub(super) struct State {
+    pub(super) team: Team,
     name: TeamName,
     secrets: Vec<(u64, EpochSecret)>,
-    invitations: Vec<InvitationRecord>,
+    pub(super) invitations: Vec<InvitationRecord>,
 }
 
 /// What a client that wants to enter is told.
@@ -95,15 +94,12 @@ pub(crate) enum Entry {
     Closed(NotEnteredReason),
 }
 
-/// What a guest is told.
-pub(crate) enum Guest {
-    Welcome {
-        proof: MembershipProof,
-        /// Batches of all operations, as they travel.
-        operations: Vec<Vec<u8>>,
-        secret: Option<(u64, EpochSecret)>,
-    },
-    NotWelcome(NotWelcomeReason),
+/// What came of a change.
+pub(super) enum Change<T> {
+    /// The state is another: it is to be remembered, and others are to hear of it.
+    Made(T),
+    /// It is as it was; what was tried is forgotten.
+    Nothing(T),
 }
 
 impl State {
@@ -120,7 +116,7 @@ impl State {
     }
 
     /// The secret of the epoch in force.
-    fn secret(&self) -> Option<&(u64, EpochSecret)> {
+    pub(super) fn secret(&self) -> Option<&(u64, EpochSecret)> {
         let epoch = self.team.epoch()?;
         let id = self.team.id();
         let is_it = |(number, secret): &&(u64, EpochSecret)| {
@@ -129,7 +125,7 @@ impl State {
         self.secrets.iter().find(is_it)
     }
 
-    fn is_member(&self, node: &PeerKey) -> bool {
+    pub(super) fn is_member(&self, node: &PeerKey) -> bool {
         let standing = self.team.standing(node, unix_now_s());
         matches!(standing, Standing::Member | Standing::Admin)
     }
@@ -177,7 +173,12 @@ impl TeamBook {
         self.0.changed.subscribe()
     }
 
-    fn read<T>(&self, read: impl FnOnce(&State) -> T) -> Option<T> {
+    /// The key that this node signs with.
+    pub(super) fn keypair(&self) -> &ed25519::Keypair {
+        self.0.identity.keypair()
+    }
+
+    pub(super) fn read<T>(&self, read: impl FnOnce(&State) -> T) -> Option<T> {
         let state = self.0.state.read().unwrap_or_else(PoisonError::into_inner);
         state.as_ref().map(read)
     }
@@ -220,10 +221,11 @@ impl TeamBook {
         self.read(|state| read(&state.team))
     }
 
-    /// Changes the state, remembers it, and only then lets it be seen. Blocks.
+    /// Changes the state, remembers it, and only then lets it be seen. Where nothing changed,
+    /// nothing is written, and nobody told. Blocks.
     fn change<T>(
         &self,
-        change: impl FnOnce(&mut Option<State>) -> Result<T, TeamError>,
+        change: impl FnOnce(&mut Option<State>) -> Result<Change<T>, TeamError>,
     ) -> Result<T, TeamError> {
         let _one_at_a_time = self
             .0
@@ -234,7 +236,10 @@ impl TeamBook {
             let state = self.0.state.read().unwrap_or_else(PoisonError::into_inner);
             state.clone()
         };
-        let done = change(&mut next)?;
+        let done = match change(&mut next)? {
+            Change::Made(done) => done,
+            Change::Nothing(done) => return Ok(done),
+        };
         if let Some(state) = &next {
             file::save(&self.0.home, &state.remembered())?;
         }
@@ -262,9 +267,9 @@ impl TeamBook {
         (self.0.sessions.lock()).unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn change_team<T>(
+    pub(super) fn change_team<T>(
         &self,
-        change: impl FnOnce(&mut State) -> Result<T, TeamError>,
+        change: impl FnOnce(&mut State) -> Result<Change<T>, TeamError>,
     ) -> Result<T, TeamError> {
         self.change(|state| change(state.as_mut().ok_or(TeamError::None)?))
     }
@@ -297,7 +302,7 @@ impl TeamBook {
                 invitations: Vec::new(),
             });
             let state = state.as_mut().expect("made just now");
-            new_epoch(state, self.0.identity.keypair(), now)
+            new_epoch(state, self.keypair(), now).map(Change::Made)
         })?;
         Ok(root)
     }
@@ -329,7 +334,7 @@ impl TeamBook {
                 return Err(TeamError::NoMember(me));
             }
             *state = Some(entered);
-            Ok(())
+            Ok(Change::Made(()))
         })
     }
 
@@ -363,73 +368,14 @@ impl TeamBook {
             });
             let mut addresses = addresses;
             addresses.truncate(shoal_protocol::access::team::INVITATION_ADDRESSES_MAX);
-            Ok(Invitation {
+            Ok(Change::Made(Invitation {
                 root: state.team.root(),
                 team_name: state.name.clone(),
                 minter: me,
                 addresses: List::new(addresses).expect("truncated"),
                 secret,
                 expires_unix_s,
-            })
-        })
-    }
-
-    /// Lets a guest in who redeems an invitation. Blocks.
-    pub(crate) fn redeem(&self, asked: &Redeem, binding: &Binding) -> Guest {
-        let redeemed = self.change_team(|state| {
-            let (guest, now) = (binding.client, unix_now_s());
-            let not_welcome = |reason| Ok(Guest::NotWelcome(reason));
-            let redemption = &asked.redemption;
-            let found = (state.invitations.iter())
-                .position(|record| record.invitation == redemption.invitation);
-            let Some(found) = found.filter(|_| redemption.is_for(&state.team.id(), binding)) else {
-                return not_welcome(NotWelcomeReason::NotPermitted);
-            };
-            match state.team.standing(&guest, now) {
-                Standing::Revoked => return not_welcome(NotWelcomeReason::Revoked),
-                // Its connection broke before it heard.
-                Standing::Member | Standing::Admin => {}
-                Standing::Stranger => {
-                    let until = match state.invitations[found].redeem(now) {
-                        Ok(until) => until,
-                        Err(RedeemError::Expired { .. }) => {
-                            return not_welcome(NotWelcomeReason::Expired);
-                        }
-                        Err(RedeemError::UsedUp) => {
-                            return not_welcome(NotWelcomeReason::UsedUp);
-                        }
-                    };
-                    let name = match asked.name.as_str().is_empty() {
-                        true => state.invitations[found].name.clone(),
-                        false => asked.name.clone(),
-                    };
-                    let admission = Action::AdmitMember {
-                        node: guest,
-                        name,
-                        expires_unix_s: until,
-                    };
-                    let me = self.0.identity.keypair();
-                    let admission = state.team.sign(me, now, admission);
-                    state.team.merge([admission]);
-                }
-            }
-            let Some(proof) = (state.team.proof_of(&guest)).filter(|_| state.is_member(&guest))
-            else {
-                return not_welcome(NotWelcomeReason::Unable);
-            };
-            Ok(Guest::Welcome {
-                proof,
-                operations: (state.team.lacking(&Heads::default()).iter())
-                    .map(Batch::to_bytes)
-                    .collect(),
-                secret: state.secret().cloned(),
-            })
-        });
-        redeemed.unwrap_or_else(|error| {
-            if !matches!(error, TeamError::None) {
-                tracing::warn!(%error, "a guest cannot be let in");
-            }
-            Guest::NotWelcome(NotWelcomeReason::NotPermitted)
+            }))
         })
     }
 
@@ -458,10 +404,10 @@ impl TeamBook {
                 return Err(TeamError::NotAdmin);
             }
             say(state, signs, now, revocation(node, last))?;
-            match leaves {
-                true => Ok(()),
-                false => new_epoch(state, signs, now),
+            if !leaves {
+                new_epoch(state, signs, now)?;
             }
+            Ok(Change::Made(()))
         })
     }
 
@@ -478,7 +424,8 @@ impl TeamBook {
             let member = member.filter(|_| state.is_member(&node));
             let member = member.ok_or(TeamError::NoMember(node))?;
             let name = MemberName::cut(&member.name);
-            say(state, signs, unix_now_s(), Action::NameAdmin { node, name })
+            let naming = Action::NameAdmin { node, name };
+            say(state, signs, unix_now_s(), naming).map(Change::Made)
         })
     }
 
@@ -490,7 +437,7 @@ impl TeamBook {
         match root {
             Some(root) if PeerKey::of(root) != state.team.root() => Err(TeamError::NotTheRoot),
             Some(root) => Ok(root),
-            None => Ok(self.0.identity.keypair()),
+            None => Ok(self.keypair()),
         }
     }
 
@@ -503,7 +450,7 @@ impl TeamBook {
         if !news.ok_or(TeamError::None)? {
             return Ok(Merged::default());
         }
-        let merged = self.change_team(|state| Ok(state.team.merge(operations)))?;
+        let merged = self.change_team(|state| Ok(Change::Made(state.team.merge(operations))))?;
         for author in &merged.forked {
             tracing::warn!(%author, "a node said two things in one: was its home copied?");
         }
@@ -522,7 +469,7 @@ impl TeamBook {
             if is_it {
                 state.secrets.push((number, secret));
             }
-            Ok(())
+            Ok(Change::Made(()))
         })
     }
 

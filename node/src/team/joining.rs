@@ -1,8 +1,8 @@
 //! Redeeming an invitation: a guest's one conversation with the minter.
 //!
 //! Owns: the conversation, and believing nothing of it that the team's root did not sign.
-//! Refuses: to try again; an invitation that was counted is remembered by the minter, so the
-//! same command may be run again.
+//! Refuses: to try again, unless the minter asks it to; an invitation that was counted is
+//! remembered by the minter, so the same command may be run again.
 
 use std::time::Duration;
 
@@ -12,16 +12,17 @@ use shoal_protocol::access::team::{
 };
 use shoal_protocol::bounded::List;
 use shoal_protocol::id::TeamId;
-use shoal_protocol::wire::{Kind, Message, NotWelcomeReason, Redeem};
-use tokio::time::timeout;
+use shoal_protocol::wire::{Kind, Message, NotEntered, NotEnteredReason, NotWelcomeReason, Redeem};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::book::{TeamBook, TeamError};
-use crate::data::greeting;
 use crate::data::link::{Link, LinkError};
-use crate::data::{Endpoint, dial};
+use crate::data::{Endpoint, dial, greeting, session};
 
 /// How long the minter may take for all of it.
 const CONVERSATION: Duration = Duration::from_secs(30);
+/// How long to wait for as long as others are let in first.
+const TURN: Duration = Duration::from_secs(60);
 
 /// Why a guest is not in.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +33,12 @@ pub(crate) enum JoinError {
     /// It said no.
     #[error("{}", not_welcome(*.0))]
     NotWelcome(NotWelcomeReason),
+    /// It lets others in, and says when to come back.
+    #[error("the node that made the invitation is busy letting others in")]
+    Full {
+        /// After so long.
+        retry: Duration,
+    },
     /// What it said makes no sense.
     #[error("the node that made the invitation broke the protocol: {0}")]
     Protocol(String),
@@ -71,6 +78,26 @@ pub(crate) async fn join(
     {
         return Err(TeamError::Another(known).into());
     }
+    let came = Instant::now();
+    let (operations, secret) = loop {
+        match ask(endpoint, &invitation, name.clone()).await {
+            Err(JoinError::Full { retry }) if came.elapsed() < TURN => sleep(retry).await,
+            told => break told?,
+        }
+    };
+    let (book, root, team) = (book.clone(), invitation.root, invitation.team_name);
+    let entered =
+        tokio::task::spawn_blocking(move || book.enter_team(root, team, operations, secret));
+    entered.await.expect("writing a file does not panic")?;
+    Ok(())
+}
+
+/// Goes to the minter once.
+async fn ask(
+    endpoint: &Endpoint,
+    invitation: &Invitation,
+    name: MemberName,
+) -> Result<Told, JoinError> {
     let traffic = endpoint.traffic().part();
     let dialled = dial::dial(
         endpoint,
@@ -81,15 +108,10 @@ pub(crate) async fn join(
     )
     .await
     .map_err(|error| JoinError::Unreachable(error.to_string()))?;
-    let conversation = converse(endpoint, dialled.link, &invitation, name);
-    let (operations, secret) = timeout(CONVERSATION, conversation)
+    let conversation = converse(endpoint, dialled.link, invitation, name);
+    timeout(CONVERSATION, conversation)
         .await
-        .map_err(|_| JoinError::Unreachable("it does not answer".to_owned()))??;
-    let (book, root, team) = (book.clone(), invitation.root, invitation.team_name);
-    let entered =
-        tokio::task::spawn_blocking(move || book.enter_team(root, team, operations, secret));
-    entered.await.expect("writing a file does not panic")?;
-    Ok(())
+        .map_err(|_| JoinError::Unreachable("it does not answer".to_owned()))?
 }
 
 type Told = (Vec<SignedOperation>, Option<(u64, EpochSecret)>);
@@ -117,6 +139,7 @@ async fn converse(
             kind,
             Kind::Welcome
                 | Kind::NotWelcome
+                | Kind::NotEntered
                 | Kind::TeamOperations
                 | Kind::TeamSecret
                 | Kind::Ping
@@ -130,6 +153,15 @@ async fn converse(
         link.reader.payload(&mut payload).await?;
         match message {
             Message::NotWelcome(no) => return Err(JoinError::NotWelcome(no.reason)),
+            Message::NotEntered(NotEntered {
+                reason: NotEnteredReason::Full { retry_ms },
+            }) => {
+                let retry = session::retry_in(retry_ms);
+                return Err(JoinError::Full { retry });
+            }
+            Message::NotEntered(_) => {
+                return Err(JoinError::NotWelcome(NotWelcomeReason::NotPermitted));
+            }
             Message::TeamOperations(_) => {
                 bytes += length;
                 let batch = Batch::from_bytes(&payload);

@@ -1,7 +1,8 @@
 //! The team that this node is in, if it is in one.
 //!
 //! Owns: the file that remembers it (`file`), what the node knows and may say (`book`), the
-//! way in by an invitation (`joining`), and telling other members what is new (`exchange`).
+//! way in by an invitation (`joining`; at the node that made it, `welcoming`), and telling other
+//! members what is new (`exchange`).
 //! Refuses: what operations mean, which `shoal_protocol::access::team` says, and connections.
 
 mod book;
@@ -11,8 +12,10 @@ mod joining;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests;
+mod welcoming;
 
-pub(crate) use book::{Entry, Guest, TeamBook, TeamError};
+pub(crate) use book::{Entry, TeamBook, TeamError};
 pub(crate) use exchange::Exchange;
 pub(crate) use file::TeamFileError;
 pub(crate) use joining::{JoinError, join};
+pub(crate) use welcoming::Guest;

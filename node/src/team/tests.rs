@@ -1,11 +1,14 @@
 //! What a node keeps and says of its team, as facts.
 
+use std::os::unix::fs::MetadataExt;
+
+use libp2p_identity::ed25519::Keypair;
 use shoal_protocol::access::Nonce;
 use shoal_protocol::access::presentation::Binding;
-use shoal_protocol::access::team::{Batch, MemberName, Redemption, TeamName};
+use shoal_protocol::access::team::{Batch, Invitation, MemberName, Redemption, TeamName};
 use shoal_protocol::wire::{NotEnteredReason, NotWelcomeReason, Redeem};
 
-use super::book::{Entry, Guest, TeamBook};
+use super::book::{Entry, TeamBook};
 use super::exchange::Exchange;
 use super::file::TeamFileError;
 use super::*;
@@ -39,19 +42,43 @@ impl Home {
         TeamBook::load(self.dir.path(), &self.identity).unwrap()
     }
 
-    /// Redeems an invitation of `minter`; what that says.
+    /// Redeems a new invitation of `minter`; what that says.
     fn redeem(&self, minter: &Home, uses: u32, expires_unix_s: u64) -> Guest {
-        let invited = minter
-            .book
-            .invite(vec![], uses, expires_unix_s, None, name("guest"));
-        let invitation = invited.unwrap();
+        let invitation = minter.invite(uses, expires_unix_s);
+        self.redeem_with(&invitation.secret.keypair(), minter)
+    }
+
+    fn redeem_with(&self, key: &Keypair, minter: &Home) -> Guest {
         let ours = binding(self, minter);
         let (id, ..) = minter.book.team().unwrap();
         let asked = Redeem {
-            redemption: Redemption::new(&id, &invitation.secret.keypair(), &ours),
+            redemption: Redemption::new(&id, key, &ours),
             name: name("bob"),
         };
-        minter.book.redeem(&asked, &ours)
+        let checked = minter.book.check_redemption(&asked, &ours);
+        let guest = minter.book.redeem(&asked, &ours);
+        assert_eq!(checked.err(), reason(&guest), "the look says the same");
+        guest
+    }
+
+    fn invite(&self, uses: u32, expires_unix_s: u64) -> Invitation {
+        let name = name("guest");
+        let invited = self.book.invite(vec![], uses, expires_unix_s, None, name);
+        invited.unwrap()
+    }
+
+    /// Whether `action` has the team written down and others told of it.
+    fn writes<T>(&self, action: impl FnOnce() -> T) -> (bool, T) {
+        // Each time, another file takes the place of the last; that one stays open meanwhile,
+        // so that the new one cannot have its number.
+        let path = self.dir.path().join("team");
+        let last = std::fs::File::open(&path).unwrap();
+        let changes = self.book.changes();
+        let done = action();
+        let number = std::fs::metadata(&path).unwrap().ino();
+        let is_written = last.metadata().unwrap().ino() != number;
+        assert_eq!(is_written, changes.has_changed().unwrap());
+        (is_written, done)
     }
 
     fn join(&self, minter: &Home) {
@@ -75,6 +102,14 @@ impl Home {
         let ours = binding(self, server);
         let enter = self.book.knock(&ours, true).unwrap();
         server.book.judge(&enter, &ours, Nonce([9; 32]))
+    }
+}
+
+/// Why a guest is not welcome.
+fn reason(guest: &Guest) -> Option<NotWelcomeReason> {
+    match guest {
+        Guest::NotWelcome(reason) => Some(*reason),
+        Guest::Welcome { .. } => None,
     }
 }
 
@@ -135,15 +170,11 @@ fn a_file_that_others_may_read_or_that_is_damaged_is_refused() {
 #[test]
 fn an_invitation_is_good_as_often_and_as_long_as_it_says() {
     let alice = Home::founder();
-    let reason = |guest| match guest {
-        Guest::NotWelcome(reason) => Some(reason),
-        Guest::Welcome { .. } => None,
-    };
-    assert_eq!(reason(Home::new().redeem(&alice, 1, u64::MAX)), None);
+    assert_eq!(reason(&Home::new().redeem(&alice, 1, u64::MAX)), None);
     let over = Home::new().redeem(&alice, 1, 1);
-    assert_eq!(reason(over), Some(NotWelcomeReason::Expired));
+    assert_eq!(reason(&over), Some(NotWelcomeReason::Expired));
     let used = Home::new().redeem(&alice, 0, u64::MAX);
-    assert_eq!(reason(used), Some(NotWelcomeReason::UsedUp));
+    assert_eq!(reason(&used), Some(NotWelcomeReason::UsedUp));
     // Where there is no team, or no such invitation, nothing more is said.
     let stranger = Home::new();
     let ours = binding(&stranger, &alice);
@@ -153,9 +184,42 @@ fn an_invitation_is_good_as_often_and_as_long_as_it_says() {
         name: name("eve"),
     };
     for minter in [&alice, &stranger] {
-        let said = reason(minter.book.redeem(&forged, &ours));
+        let said = reason(&minter.book.redeem(&forged, &ours));
         assert_eq!(said, Some(NotWelcomeReason::NotPermitted));
     }
+}
+
+#[test]
+fn who_is_not_welcome_has_nothing_written_and_nobody_told() {
+    let alice = Home::founder();
+    let twice = alice.invite(2, u64::MAX).secret.keypair();
+    let over = alice.invite(1, 1).secret.keypair();
+    let used = alice.invite(0, u64::MAX).secret.keypair();
+    let (bob, eve) = (Home::new(), Home::new());
+    let (is_written, welcome) = alice.writes(|| bob.redeem_with(&twice, &alice));
+    assert!(is_written && reason(&welcome).is_none());
+    let check = |guest: &Home, key: &Keypair, expect| {
+        let (is_written, said) = alice.writes(|| guest.redeem_with(key, &alice));
+        assert_eq!((is_written, reason(&said)), (false, expect));
+    };
+    let forged = eve.identity.keypair();
+    check(&eve, forged, Some(NotWelcomeReason::NotPermitted));
+    check(&eve, &over, Some(NotWelcomeReason::Expired));
+    check(&eve, &used, Some(NotWelcomeReason::UsedUp));
+    check(&bob, &twice, None);
+    alice.book.revoke(bob.book.me(), None).unwrap();
+    check(&bob, &twice, Some(NotWelcomeReason::Revoked));
+}
+
+#[test]
+fn an_invitation_that_lets_nobody_in_any_more_is_not_used_up() {
+    let alice = Home::new();
+    let root = alice.book.create(name("lab"), name("alice")).unwrap();
+    let key = alice.invite(1, u64::MAX).secret.keypair();
+    alice.book.revoke(alice.book.me(), Some(&root)).unwrap();
+    let (is_written, said) = alice.writes(|| Home::new().redeem_with(&key, &alice));
+    let unable = Some(NotWelcomeReason::Unable);
+    assert_eq!((is_written, reason(&said)), (false, unable));
 }
 
 #[test]
