@@ -157,6 +157,7 @@ impl Node {
             plane,
             options,
         }));
+        node.end_memberships_in_time();
         if node.is_daemon() {
             node.plane().listen(true).await?;
             node.recheck_later();
@@ -302,6 +303,17 @@ impl Node {
                     changed = changes.changed() => if changed.is_err() { return },
                     () = node.stop().cancelled() => return,
                 }
+            }
+        });
+    }
+
+    /// Has members hung up on whose membership ends while they are connected.
+    fn end_memberships_in_time(&self) {
+        let (team, stop) = (self.team().clone(), self.stop().clone());
+        self.tasks().spawn(async move {
+            tokio::select! {
+                () = team.end_in_time() => {}
+                () = stop.cancelled() => {}
             }
         });
     }

@@ -2,51 +2,86 @@
 
 use std::sync::Arc;
 
+use shoal_protocol::access::grant::CLOCK_TOLERANCE_S;
 use shoal_protocol::access::presentation::Binding;
-use shoal_protocol::access::team::{Invitation, Redemption, TeamName};
-use shoal_protocol::access::{Nonce, SignedGrant};
+use shoal_protocol::access::team::{Invitation, InvitationSecret, Redemption, Tag, TeamName};
+use shoal_protocol::access::{Grant, Nonce, Presentation, Rights, Scope, SignedGrant};
 use shoal_protocol::bounded::List;
+use shoal_protocol::id::{SnapshotId, TeamId};
 use shoal_protocol::peer::PeerKey;
-use shoal_protocol::wire::{Features, Hello, Message, NotEnteredReason, Redeem};
+use shoal_protocol::snapshot::Snapshot;
+use shoal_protocol::wire::{
+    ByeReason, Enter, Features, Hello, Message, NotEnteredReason, Present, Redeem,
+};
 use shoal_store::disk::real::RealDisk;
+use shoal_store::ingest::{AddMode, AddRequest};
+use shoal_store::progress::Silent;
 use shoal_store::{Store, StoreOptions};
 use tokio::io::duplex;
+use tokio_util::sync::CancellationToken;
 
 use super::link::Link;
 use super::*;
 use crate::identity::Identity;
-use crate::team::TeamBook;
+use crate::team::{Clock, Guest, TeamBook};
 
-/// Reads nothing for anybody: who is a member is the team's to say.
-struct Nobody;
+/// Lets members read one thing: who is a member is the team's to say.
+struct Members(Snapshot);
 
-impl Admission for Nobody {
+impl Admission for Members {
     fn admit(&self, _: &SignedGrant, _: PeerKey) -> Option<Allowed> {
         None
     }
+
+    fn admit_member(&self, _: &SignedGrant, revoked: &CancellationToken) -> Option<Allowed> {
+        Some(Allowed {
+            snapshot: self.0,
+            revoked: revoked.clone(),
+            traffic: Traffic::new(),
+        })
+    }
 }
 
-/// The node of a founder, to which streams lead.
+/// The node of a founder, to which streams lead, with one file.
 struct House {
     _dir: tempfile::TempDir,
+    clock: Clock,
     team: TeamBook,
+    endpoint: Endpoint,
+    snapshot: SnapshotId,
     listener: Listener,
 }
 
 impl House {
     async fn open() -> Self {
         let (dir, identity) = (tempfile::tempdir().unwrap(), Identity::generate());
-        let team = TeamBook::load(dir.path(), &identity).unwrap();
+        let (home, path) = (dir.path().join("home"), dir.path().join("file"));
+        std::fs::create_dir(&home).unwrap();
+        std::fs::write(&path, "bytes").unwrap();
+        let clock = Clock::standing();
+        let team = TeamBook::load_by(&home, &identity, clock.clone()).unwrap();
         let name = TeamName::cut("lab");
         team.create(name.clone(), name).unwrap();
-        let store = Store::open(RealDisk::shared(), dir.path(), StoreOptions::default()).unwrap();
+        let store = Store::open(RealDisk::shared(), &home, StoreOptions::default()).unwrap();
+        let request = AddRequest {
+            path,
+            all: true,
+            mode: AddMode::InPlace,
+            kept: true,
+            audience: team.root(),
+        };
+        let snapshot = store.add(&request, &Silent).unwrap().snapshot;
+        let row = store.view().snapshot(&snapshot).unwrap().unwrap();
         let options = EndpointOptions::default();
         let endpoint = Endpoint::of_node(identity, store, "house", options, team.clone()).unwrap();
-        let config = ListenerConfig::default();
-        let listener = Listener::start(endpoint, Arc::new(Nobody), config).await;
+        let members = Arc::new(Members(row.snapshot));
+        let listener = Listener::start(endpoint.clone(), members, ListenerConfig::default()).await;
         Self {
             _dir: dir,
+            clock,
             team,
+            endpoint,
+            snapshot,
             listener: listener.unwrap(),
         }
     }
@@ -55,6 +90,35 @@ impl House {
         let name = TeamName::cut("guest");
         let invited = self.team.invite(vec![], uses, u64::MAX, None, name);
         invited.unwrap()
+    }
+
+    /// Makes `who` a member for so many seconds.
+    fn admit(&self, who: &Identity, stay_s: u64) {
+        let name = TeamName::cut("member");
+        let invited = self.team.invite(vec![], 1, u64::MAX, Some(stay_s), name);
+        let binding = self.binding(who, Nonce([2; 32]));
+        let asked = redeem(&invited.unwrap(), &binding);
+        let guest = self.team.redeem(&asked, &binding);
+        assert!(matches!(guest, Guest::Welcome { .. }));
+    }
+
+    fn binding(&self, who: &Identity, nonce: Nonce) -> Binding {
+        Binding {
+            client: who.peer_key(),
+            server: self.team.me(),
+            nonce,
+        }
+    }
+
+    /// A stream from a member, who has entered.
+    async fn enter(&self, who: &Identity) -> Client {
+        let mut client = self.connect(who).await;
+        let root = self.team.root().unwrap();
+        let tag = Tag::of_client(&root, &client.binding);
+        client.say(Enter { tag, proof: None }).await;
+        let heard = client.hear().await;
+        assert!(matches!(heard, Some(Message::Entered(_))), "{heard:?}");
+        client
     }
 
     /// A stream from `who`, in which a few bytes at a time are on their way.
@@ -72,11 +136,7 @@ impl House {
         let (Message::Hello(hello), _) = link.reader.message(|_| true).await.unwrap() else {
             panic!("no hello")
         };
-        let binding = Binding {
-            client: who.peer_key(),
-            server: self.team.me(),
-            nonce: hello.nonce,
-        };
+        let binding = self.binding(who, hello.nonce);
         Client { link, binding }
     }
 }
@@ -94,11 +154,25 @@ impl Client {
     }
 
     async fn redeem(&mut self, invitation: &Invitation) {
-        let team = shoal_protocol::id::TeamId::of(invitation.root.as_bytes());
-        let key = invitation.secret.keypair();
-        let redemption = Redemption::new(&team, &key, &self.binding);
-        let name = TeamName::cut("");
-        self.say(Redeem { redemption, name }).await;
+        let asked = redeem(invitation, &self.binding);
+        self.say(asked).await;
+    }
+
+    /// Presents a grant for `snapshot` that the member `who` gave itself.
+    async fn present(&mut self, who: &Identity, snapshot: SnapshotId) {
+        let me = who.peer_key();
+        let grant = Grant {
+            issuer: me,
+            holder: me,
+            scope: Scope::Snapshot(snapshot),
+            rights: Rights::READ,
+            issued_unix_s: 0,
+            expires_unix_s: None,
+            nonce: [0; 16],
+        };
+        let grant = SignedGrant::sign(grant, who.keypair());
+        let presentation = Presentation::new(grant, who.keypair(), &self.binding);
+        self.say(Present { presentation }).await;
     }
 
     /// The next message; nothing once the other side has hung up.
@@ -108,6 +182,37 @@ impl Client {
         self.link.reader.payload(&mut payload).await.ok()?;
         Some(message)
     }
+}
+
+fn redeem(invitation: &Invitation, binding: &Binding) -> Redeem {
+    let team = TeamId::of(invitation.root.as_bytes());
+    let key = invitation.secret.keypair();
+    Redeem {
+        redemption: Redemption::new(&team, &key, binding),
+        name: TeamName::cut(""),
+    }
+}
+
+#[tokio::test]
+async fn who_is_no_member_any_more_may_ask_for_nothing_on_an_open_connection() {
+    let (house, bob) = (House::open().await, Identity::generate());
+    house.admit(&bob, 3600);
+    let mut client = house.enter(&bob).await;
+    client.present(&bob, house.snapshot).await;
+    let heard = client.hear().await;
+    assert!(matches!(heard, Some(Message::Admitted(_))), "{heard:?}");
+    house.clock.pass(3600 + CLOCK_TOLERANCE_S + 1);
+    client.present(&bob, house.snapshot).await;
+    let mut heard = Vec::new();
+    while let Some(message) = client.hear().await {
+        heard.push(message);
+    }
+    let admitted = |message: &Message| matches!(message, Message::Admitted(_));
+    assert!(!heard.iter().any(admitted), "{heard:?}");
+    let Some(Message::Bye(bye)) = heard.last() else {
+        panic!("{heard:?}")
+    };
+    assert_eq!(bye.reason, ByeReason::Revoked);
 }
 
 #[tokio::test]
@@ -131,7 +236,7 @@ async fn who_has_no_invitation_takes_no_place_of_those_who_have_one() {
     };
     assert!(matches!(no.reason, NotEnteredReason::Full { .. }));
     let forged = Invitation {
-        secret: shoal_protocol::access::team::InvitationSecret::from_bytes([7; 32]),
+        secret: InvitationSecret::from_bytes([7; 32]),
         ..invitation.clone()
     };
     let mut forger = house.connect(&crowd).await;

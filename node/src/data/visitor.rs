@@ -517,6 +517,7 @@ impl Visitor {
                 // Offers of our visitors are of no use until we fetch from them.
                 reader.payload(&mut vec![0; payload]).await?;
             }
+            self.recheck_membership();
             match message {
                 Message::Present(present) => self.present_again(&present),
                 Message::RunRequest(asked) => self.ask_for_run(asked),
@@ -527,6 +528,14 @@ impl Visitor {
                 Message::Bye(_) => return Ok(()),
                 _ => {}
             }
+        }
+    }
+
+    /// Looks whether the peer is a member still, if it came as one: what it presented to read
+    /// as a member ends otherwise, and then the connection.
+    fn recheck_membership(&self) {
+        if self.member.get().is_some() {
+            self.house.endpoint.team().recheck(&self.peer);
         }
     }
 

@@ -1,10 +1,8 @@
 //! What this node knows of its team, and what it may say in its name.
 //!
-//! Owns: merging what others tell, remembering it before anybody hears of it, and cutting the
-//! sessions of those who are no members any more. Refuses: sockets, and to trust whoever
-//! brings an operation: each is signed.
+//! Owns: merging what others tell, and remembering it before anybody hears of it. Refuses:
+//! sockets, and to trust whoever brings an operation: each is signed.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -22,9 +20,10 @@ use shoal_protocol::wire::{Enter, NotEnteredReason};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::clock::Clock;
 use super::file::{self, INVITATIONS_MAX, Remembered, SECRETS_MAX, TeamFileError};
+use super::sessions::Sessions;
 use crate::identity::Identity;
-use crate::node::unix_now_s;
 
 /// Why something about the team was not done.
 #[derive(Debug, thiserror::Error)]
@@ -66,9 +65,10 @@ struct Inner {
     home: PathBuf,
     identity: Identity,
     state: RwLock<Option<State>>,
-    /// Cancelled when the node that has it is no member any more. Locked within `state`: whoever
-    /// is found to be a member is in it before anybody can say otherwise.
-    sessions: Mutex<HashMap<PeerKey, CancellationToken>>,
+    /// Locked within `state`: whoever is found to be a member is in it before anybody can say
+    /// otherwise.
+    sessions: Mutex<Sessions>,
+    clock: Clock,
     /// Held while what changed is written down.
     writing: Mutex<()>,
     changed: watch::Sender<u64>,
@@ -125,8 +125,8 @@ impl State {
         self.secrets.iter().find(is_it)
     }
 
-    pub(super) fn is_member(&self, node: &PeerKey) -> bool {
-        let standing = self.team.standing(node, unix_now_s());
+    pub(super) fn is_member(&self, node: &PeerKey, now_unix_s: u64) -> bool {
+        let standing = self.team.standing(node, now_unix_s);
         matches!(standing, Standing::Member | Standing::Admin)
     }
 }
@@ -134,6 +134,15 @@ impl State {
 impl TeamBook {
     /// What the home remembers.
     pub(crate) fn load(home: &Path, identity: &Identity) -> Result<Self, TeamFileError> {
+        Self::load_by(home, identity, Clock::Machine)
+    }
+
+    /// The same, by this clock.
+    pub(crate) fn load_by(
+        home: &Path,
+        identity: &Identity,
+        clock: Clock,
+    ) -> Result<Self, TeamFileError> {
         let state = file::load(home)?.map(|remembered| {
             let mut team = Team::new(remembered.root);
             team.merge(remembered.operations);
@@ -144,20 +153,21 @@ impl TeamBook {
                 invitations: remembered.invitations.into_vec(),
             }
         });
-        Ok(Self::with(home, identity, state))
+        Ok(Self::with(home, identity, state, clock))
     }
 
     /// The book of a node that is in no team and will not be.
     pub(crate) fn none(identity: &Identity) -> Self {
-        Self::with(Path::new(""), identity, None)
+        Self::with(Path::new(""), identity, None, Clock::Machine)
     }
 
-    fn with(home: &Path, identity: &Identity, state: Option<State>) -> Self {
+    fn with(home: &Path, identity: &Identity, state: Option<State>, clock: Clock) -> Self {
         Self(Arc::new(Inner {
             home: home.to_owned(),
             identity: identity.clone(),
             state: RwLock::new(state),
             sessions: Mutex::default(),
+            clock,
             writing: Mutex::default(),
             changed: watch::Sender::new(0),
         }))
@@ -203,7 +213,9 @@ impl TeamBook {
 
     /// Whether `node` is a member in good standing.
     pub(crate) fn is_member(&self, node: &PeerKey) -> bool {
-        self.read(|state| state.is_member(node)).unwrap_or(false)
+        let now = self.now_unix_s();
+        self.read(|state| state.is_member(node, now))
+            .unwrap_or(false)
     }
 
     /// Everybody who was ever let in.
@@ -248,23 +260,22 @@ impl TeamBook {
             *state = next;
             self.cut_sessions(state.as_ref());
         }
-        self.0.changed.send_modify(|version| *version += 1);
+        self.tell_of_change();
         Ok(done)
     }
 
-    /// Cancels the sessions of those who are no members.
-    fn cut_sessions(&self, state: Option<&State>) {
-        self.sessions().retain(|node, session| {
-            let stays = state.is_some_and(|state| state.is_member(node));
-            if !stays {
-                session.cancel();
-            }
-            stays
-        });
+    /// Has those look again who see changes.
+    pub(super) fn tell_of_change(&self) {
+        self.0.changed.send_modify(|version| *version += 1);
     }
 
-    fn sessions(&self) -> std::sync::MutexGuard<'_, HashMap<PeerKey, CancellationToken>> {
-        (self.0.sessions.lock()).unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn session_table(&self) -> &Mutex<Sessions> {
+        &self.0.sessions
+    }
+
+    /// Seconds since 1970, by the book's clock.
+    pub(super) fn now_unix_s(&self) -> u64 {
+        self.0.clock.now_unix_s()
     }
 
     pub(super) fn change_team<T>(
@@ -282,7 +293,7 @@ impl TeamBook {
         my_name: MemberName,
     ) -> Result<ed25519::Keypair, TeamError> {
         let root = ed25519::Keypair::generate();
-        let (me, now) = (self.me(), unix_now_s());
+        let (me, now) = (self.me(), self.now_unix_s());
         let signs = root.clone();
         self.change(|state| {
             if let Some(state) = state {
@@ -315,10 +326,10 @@ impl TeamBook {
         operations: Vec<SignedOperation>,
         secret: Option<(u64, EpochSecret)>,
     ) -> Result<(), TeamError> {
-        let me = self.me();
+        let (me, now) = (self.me(), self.now_unix_s());
         self.change(|state| {
             if let Some(state) = state
-                && (state.team.root() != root || state.is_member(&me))
+                && (state.team.root() != root || state.is_member(&me, now))
             {
                 return Err(TeamError::Another(state.name.to_string()));
             }
@@ -330,7 +341,7 @@ impl TeamBook {
                 secrets: secret.into_iter().collect(),
                 invitations: Vec::new(),
             };
-            if !entered.is_member(&me) {
+            if !entered.is_member(&me, now) {
                 return Err(TeamError::NoMember(me));
             }
             *state = Some(entered);
@@ -350,7 +361,7 @@ impl TeamBook {
     ) -> Result<Invitation, TeamError> {
         let me = self.me();
         self.change_team(|state| {
-            let now = unix_now_s();
+            let now = self.now_unix_s();
             if state.team.standing(&me, now) != Standing::Admin {
                 return Err(TeamError::NotAdmin);
             }
@@ -389,7 +400,7 @@ impl TeamBook {
     ) -> Result<(), TeamError> {
         let me = self.me();
         self.change_team(|state| {
-            let now = unix_now_s();
+            let now = self.now_unix_s();
             let signs = self.signer(state, root)?;
             let leaves = node == me && root.is_none();
             let last = match state.team.standing(&node, now) {
@@ -421,11 +432,12 @@ impl TeamBook {
             let signs = self.signer(state, Some(root))?;
             let members = state.team.members();
             let member = members.iter().find(|member| member.node == node);
-            let member = member.filter(|_| state.is_member(&node));
+            let now = self.now_unix_s();
+            let member = member.filter(|_| state.is_member(&node, now));
             let member = member.ok_or(TeamError::NoMember(node))?;
             let name = MemberName::cut(&member.name);
             let naming = Action::NameAdmin { node, name };
-            say(state, signs, unix_now_s(), naming).map(Change::Made)
+            say(state, signs, now, naming).map(Change::Made)
         })
     }
 
@@ -476,8 +488,10 @@ impl TeamBook {
     /// Whether the client that says `enter` may come in as a member.
     pub(crate) fn judge(&self, enter: &Enter, ours: &Binding, client_nonce: Nonce) -> Entry {
         let not_permitted = Entry::Closed(NotEnteredReason::NotPermitted);
+        let now = self.now_unix_s();
         let state = self.0.state.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(state) = state.as_ref().filter(|state| state.is_member(&self.me())) else {
+        let is_in = |state: &&State| state.is_member(&self.me(), now);
+        let Some(state) = state.as_ref().filter(is_in) else {
             return not_permitted;
         };
         let root = state.team.root();
@@ -491,13 +505,14 @@ impl TeamBook {
                 ..*ours
             },
         );
-        let now = unix_now_s();
         let client = ours.client;
-        let standing = match (&enter.proof, state.team.standing(&client, now)) {
-            (Some(proof), Standing::Stranger) => (state.team)
+        let known = state.team.standing(&client, now);
+        let proof = enter.proof.clone().filter(|_| known == Standing::Stranger);
+        let standing = match &proof {
+            Some(proof) => (state.team)
                 .check_proof(proof, &client, now)
                 .unwrap_or(Standing::Revoked),
-            (_, standing) => standing,
+            None => known,
         };
         match standing {
             Standing::Revoked => not_permitted,
@@ -505,7 +520,7 @@ impl TeamBook {
             Standing::Member | Standing::Admin => Entry::Open {
                 tag,
                 proof: state.team.proof_of(&self.me()).expect("it is a member"),
-                revoked: self.sessions().entry(client).or_default().clone(),
+                revoked: self.open_session(client, proof),
             },
         }
     }
@@ -533,7 +548,7 @@ impl TeamBook {
     ) -> bool {
         let recognised = self.read(|state| {
             let of_team = *tag == Tag::of_server(&state.team.root(), theirs);
-            let now = unix_now_s();
+            let now = self.now_unix_s();
             let is_member = proof.is_none_or(|proof| {
                 let standing = state.team.check_proof(proof, &theirs.server, now);
                 matches!(standing, Ok(Standing::Member | Standing::Admin))

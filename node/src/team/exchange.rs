@@ -14,7 +14,6 @@ use shoal_protocol::codec;
 use shoal_protocol::peer::PeerKey;
 
 use super::book::{TeamBook, TeamError};
-use crate::node::unix_now_s;
 
 /// Batches in one message: all that a team can have.
 const BATCHES_MAX: usize = TEAM_BYTES_MAX / BATCH_BYTES_MAX + 1;
@@ -94,8 +93,9 @@ impl Exchange {
         let Ok(said) = codec::decode::<Self, EXCHANGE_BYTES_MAX>(said) else {
             return Ok(None);
         };
+        let now = book.now_unix_s();
         let proven = book.with_team(|team| {
-            let standing = team.check_proof(&said.proof, peer, unix_now_s());
+            let standing = team.check_proof(&said.proof, peer, now);
             matches!(standing, Ok(Standing::Member | Standing::Admin))
         });
         if proven != Some(true) {

@@ -1,12 +1,15 @@
 //! What a node keeps and says of its team, as facts.
 
 use std::os::unix::fs::MetadataExt;
+use std::time::Duration;
 
 use libp2p_identity::ed25519::Keypair;
 use shoal_protocol::access::Nonce;
+use shoal_protocol::access::grant::CLOCK_TOLERANCE_S;
 use shoal_protocol::access::presentation::Binding;
-use shoal_protocol::access::team::{Batch, Invitation, MemberName, Redemption, TeamName};
+use shoal_protocol::access::team::{Batch, Invitation, MemberName, Redemption, Team, TeamName};
 use shoal_protocol::wire::{NotEnteredReason, NotWelcomeReason, Redeem};
+use tokio::time::timeout;
 
 use super::book::{Entry, TeamBook};
 use super::exchange::Exchange;
@@ -22,8 +25,12 @@ struct Home {
 
 impl Home {
     fn new() -> Self {
+        Self::by(&Clock::Machine)
+    }
+
+    fn by(clock: &Clock) -> Self {
         let (dir, identity) = (tempfile::tempdir().unwrap(), Identity::generate());
-        let book = TeamBook::load(dir.path(), &identity).unwrap();
+        let book = TeamBook::load_by(dir.path(), &identity, clock.clone()).unwrap();
         Self {
             dir,
             identity,
@@ -32,7 +39,11 @@ impl Home {
     }
 
     fn founder() -> Self {
-        let home = Self::new();
+        Self::founder_by(&Clock::Machine)
+    }
+
+    fn founder_by(clock: &Clock) -> Self {
+        let home = Self::by(clock);
         home.book.create(name("lab"), name("alice")).unwrap();
         home
     }
@@ -62,8 +73,12 @@ impl Home {
     }
 
     fn invite(&self, uses: u32, expires_unix_s: u64) -> Invitation {
+        self.invite_to_stay(uses, expires_unix_s, None)
+    }
+
+    fn invite_to_stay(&self, uses: u32, expires_unix_s: u64, stay_s: Option<u64>) -> Invitation {
         let name = name("guest");
-        let invited = self.book.invite(vec![], uses, expires_unix_s, None, name);
+        let invited = self.book.invite(vec![], uses, expires_unix_s, stay_s, name);
         invited.unwrap()
     }
 
@@ -82,9 +97,14 @@ impl Home {
     }
 
     fn join(&self, minter: &Home) {
+        self.join_to_stay(minter, None);
+    }
+
+    fn join_to_stay(&self, minter: &Home, stay_s: Option<u64>) {
+        let invitation = minter.invite_to_stay(1, u64::MAX, stay_s);
         let Guest::Welcome {
             operations, secret, ..
-        } = self.redeem(minter, 1, u64::MAX)
+        } = self.redeem_with(&invitation.secret.keypair(), minter)
         else {
             panic!("not welcome")
         };
@@ -241,6 +261,66 @@ fn who_is_revoked_is_cut_off_on_sight_and_not_let_in_again() {
     let said = Exchange::first(&bob.book).unwrap();
     let answer = Exchange::answer(&alice.book, &bob.book.me(), &said, 1 << 20);
     assert!(answer.unwrap().is_none(), "nor told anything");
+}
+
+/// In seconds.
+const STAY: u64 = 3600;
+/// A membership is over for everybody behind what clocks may be apart.
+const OVER: u64 = STAY + CLOCK_TOLERANCE_S + 1;
+
+#[tokio::test(start_paused = true)]
+async fn a_membership_that_ends_in_time_ends_what_is_open() {
+    let clock = Clock::standing();
+    let (alice, bob) = (Home::founder_by(&clock), Home::by(&clock));
+    bob.join_to_stay(&alice, Some(STAY));
+    let Entry::Open { revoked, .. } = bob.knock(&alice) else {
+        panic!("a member is let in")
+    };
+    let mut changes = alice.book.changes();
+    let book = alice.book.clone();
+    tokio::spawn(async move { book.end_in_time().await });
+    let long = Duration::from_secs(10 * STAY);
+    clock.pass(OVER - 1);
+    tokio::time::sleep(long).await;
+    assert!(!revoked.is_cancelled());
+    assert!(!changes.has_changed().unwrap());
+    clock.pass(1);
+    timeout(long, revoked.cancelled()).await.unwrap();
+    // By this, the control plane looks again.
+    timeout(long, changes.changed()).await.unwrap().unwrap();
+    let closed = bob.knock(&alice);
+    assert!(matches!(
+        closed,
+        Entry::Closed(NotEnteredReason::NotPermitted)
+    ));
+}
+
+#[test]
+fn who_is_known_by_its_proof_alone_stays_as_long_as_that_holds() {
+    let clock = Clock::standing();
+    let alice = Home::by(&clock);
+    let root = alice.book.create(name("lab"), name("alice")).unwrap();
+    let (bob, carol) = (Home::by(&clock), Home::by(&clock));
+    bob.join(&alice);
+    carol.join_to_stay(&alice, Some(STAY));
+    let Entry::Open { revoked, .. } = carol.knock(&bob) else {
+        panic!("its proof lets it in")
+    };
+    // Something else changes, and Bob hears of that alone.
+    alice.book.name_admin(bob.book.me(), &root).unwrap();
+    let of_root = |team: &Team| {
+        let all = team.operations().into_iter();
+        all.filter(|signed| signed.operation.author == team.root())
+            .cloned()
+            .collect()
+    };
+    let news = alice.book.with_team(of_root).unwrap();
+    assert_eq!(bob.book.merge(news).unwrap().new.len(), 1);
+    assert!(!bob.book.is_member(&carol.book.me()));
+    assert!(bob.book.recheck(&carol.book.me()) && !revoked.is_cancelled());
+    clock.pass(OVER);
+    assert!(!bob.book.recheck(&carol.book.me()));
+    assert!(revoked.is_cancelled());
 }
 
 #[test]

@@ -12,7 +12,6 @@ use shoal_protocol::peer::PeerKey;
 use shoal_protocol::wire::{NotWelcomeReason, Redeem};
 
 use super::book::{Change, State, TeamBook};
-use crate::node::unix_now_s;
 
 /// What a guest is told.
 pub(crate) enum Guest {
@@ -49,7 +48,7 @@ impl TeamBook {
     pub(crate) fn redeem(&self, asked: &Redeem, binding: &Binding) -> Guest {
         let told = self.read(|state| match self.examine(state, asked, binding) {
             Ok(Welcome::First(_)) => None,
-            Ok(Welcome::Again) => Some(tell(state, &binding.client)),
+            Ok(Welcome::Again) => Some(self.tell(state, &binding.client)),
             Err(reason) => Some(Guest::NotWelcome(reason)),
         });
         match told {
@@ -65,10 +64,10 @@ impl TeamBook {
             // It may have come over two connections, and others with the same invitation.
             let place = match self.examine(state, asked, binding) {
                 Ok(Welcome::First(place)) => place,
-                Ok(Welcome::Again) => return Ok(Change::Nothing(tell(state, &guest))),
+                Ok(Welcome::Again) => return Ok(Change::Nothing(self.tell(state, &guest))),
                 Err(reason) => return Ok(Change::Nothing(Guest::NotWelcome(reason))),
             };
-            let (invitation, now) = (&mut state.invitations[place], unix_now_s());
+            let (invitation, now) = (&mut state.invitations[place], self.now_unix_s());
             let expires_unix_s = match invitation.redeem(now) {
                 Ok(until) => until,
                 Err(error) => return Ok(Change::Nothing(Guest::NotWelcome(why(error)))),
@@ -84,7 +83,7 @@ impl TeamBook {
             };
             let admission = state.team.sign(self.keypair(), now, admission);
             state.team.merge([admission]);
-            Ok(match tell(state, &guest) {
+            Ok(match self.tell(state, &guest) {
                 welcome @ Guest::Welcome { .. } => Change::Made(welcome),
                 not_welcome @ Guest::NotWelcome(_) => Change::Nothing(not_welcome),
             })
@@ -107,7 +106,7 @@ impl TeamBook {
             .position(|record| record.invitation == redemption.invitation)
             .filter(|_| redemption.is_for(&state.team.id(), binding))
             .ok_or(NotWelcomeReason::NotPermitted)?;
-        let now = unix_now_s();
+        let now = self.now_unix_s();
         match state.team.standing(&binding.client, now) {
             Standing::Revoked => Err(NotWelcomeReason::Revoked),
             Standing::Member | Standing::Admin => Ok(Welcome::Again),
@@ -120,26 +119,26 @@ impl TeamBook {
             }
         }
     }
+
+    /// What a member is told; one that is none, that it cannot be let in.
+    fn tell(&self, state: &State, member: &PeerKey) -> Guest {
+        let is_in = state.is_member(member, self.now_unix_s());
+        match state.team.proof_of(member).filter(|_| is_in) {
+            Some(proof) => Guest::Welcome {
+                proof,
+                operations: (state.team.lacking(&Heads::default()).iter())
+                    .map(Batch::to_bytes)
+                    .collect(),
+                secret: state.secret().cloned(),
+            },
+            None => Guest::NotWelcome(NotWelcomeReason::Unable),
+        }
+    }
 }
 
 fn why(error: RedeemError) -> NotWelcomeReason {
     match error {
         RedeemError::Expired { .. } => NotWelcomeReason::Expired,
         RedeemError::UsedUp => NotWelcomeReason::UsedUp,
-    }
-}
-
-/// What a member is told; one that is none, that it cannot be let in.
-fn tell(state: &State, member: &PeerKey) -> Guest {
-    let proof = (state.team.proof_of(member)).filter(|_| state.is_member(member));
-    match proof {
-        Some(proof) => Guest::Welcome {
-            proof,
-            operations: (state.team.lacking(&Heads::default()).iter())
-                .map(Batch::to_bytes)
-                .collect(),
-            secret: state.secret().cloned(),
-        },
-        None => Guest::NotWelcome(NotWelcomeReason::Unable),
     }
 }

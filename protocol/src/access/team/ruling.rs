@@ -86,6 +86,14 @@ impl Record {
         }
     }
 
+    /// From when on it is no member any more if nobody says otherwise, in seconds since 1970;
+    /// nothing for who stays, and who is none.
+    pub(super) fn end_unix_s(&self) -> Option<u64> {
+        let admitted = self.admitted.as_ref()?;
+        let may_end = self.revocation().is_none() && !self.is_admin();
+        admitted.until.over_unix_s().filter(|_| may_end)
+    }
+
     /// Whether the root named it; it may be revoked all the same.
     pub(super) fn is_admin(&self) -> bool {
         self.named.is_some()
@@ -110,9 +118,14 @@ impl Until {
 
     /// Whether it is over, give or take what clocks may be apart.
     pub(super) fn is_over(self, now_unix_s: u64) -> bool {
+        self.over_unix_s().is_some_and(|over| now_unix_s >= over)
+    }
+
+    /// The first second in which it is.
+    fn over_unix_s(self) -> Option<u64> {
         match self {
-            Until::At(end) => now_unix_s > end.saturating_add(CLOCK_TOLERANCE_S),
-            Until::Never => false,
+            Until::At(end) => end.checked_add(CLOCK_TOLERANCE_S)?.checked_add(1),
+            Until::Never => None,
         }
     }
 }

@@ -213,6 +213,13 @@ impl Team {
         record.map_or(Standing::Stranger, |record| record.standing(now_unix_s))
     }
 
+    /// The first second after `now_unix_s` in which somebody is no member any more by time
+    /// alone; nothing if all stay.
+    pub fn next_end(&self, now_unix_s: u64) -> Option<u64> {
+        let ends = self.ruling.nodes.values().filter_map(Record::end_unix_s);
+        ends.filter(|end| *end > now_unix_s).min()
+    }
+
     pub(super) fn record(&self, node: &PeerKey) -> Option<&Record> {
         self.ruling.nodes.get(node)
     }

@@ -27,6 +27,7 @@ const CARL: u8 = 3;
 const MIA: u8 = 11;
 const NED: u8 = 12;
 const OLA: u8 = 13;
+const PIA: u8 = 14;
 
 fn keypair(seed: u8) -> ed25519::Keypair {
     HolderSecret::from_bytes([seed; 32]).keypair()

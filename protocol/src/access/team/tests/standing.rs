@@ -213,6 +213,30 @@ fn an_admission_for_a_time_ends_and_can_be_prolonged() {
 }
 
 #[test]
+fn the_next_end_is_the_first_of_those_who_do_not_stay() {
+    let mut team = lab();
+    assert_eq!(team.next_end(NOW), None);
+    let [soon, later] = [NOW + 10, NOW + 1000];
+    say(&mut team, ANN, admit_until(OLA, Some(later)));
+    say(&mut team, ANN, admit_until(MIA, Some(soon)));
+    let over = |end| Some(end + CLOCK_TOLERANCE_S + 1);
+    assert_eq!(
+        team.next_end(NOW),
+        over(later),
+        "one stays by another admission"
+    );
+    assert_eq!(standing(&team, MIA), Member);
+    say(&mut team, ANN, admit_until(PIA, Some(soon)));
+    assert_eq!(team.next_end(NOW), over(soon));
+    let at = soon + CLOCK_TOLERANCE_S + 1;
+    assert_eq!(team.standing(&key(PIA), at - 1), Member);
+    assert_eq!(team.standing(&key(PIA), at), Stranger);
+    assert_eq!(team.next_end(at), over(later));
+    say(&mut team, ANN, admit(OLA));
+    assert_eq!(team.next_end(at), None);
+}
+
+#[test]
 fn the_highest_epoch_is_in_force() {
     let mut team = lab();
     assert_eq!(team.epoch(), None);
