@@ -52,10 +52,9 @@ impl Crowd {
         table.next += 1;
         let number = table.next;
         let members = table.by_snapshot.entry(snapshot).or_default();
-        let others: Vec<_> = members.values().filter(|m| m.peer != member.peer).collect();
         let random = &mut rand::rng();
         if let Some(outbox) = &member.outbox {
-            let found = others.iter().filter_map(|other| other.as_neighbour());
+            let found = of_each(members, &member.peer, Member::as_neighbour);
             tell(
                 outbox,
                 snapshot,
@@ -63,7 +62,7 @@ impl Crowd {
             );
         }
         if let Some(neighbour) = member.as_neighbour() {
-            let hear = others.iter().filter_map(|other| other.outbox.as_ref());
+            let hear = of_each(members, &member.peer, |other| other.outbox.as_ref());
             for outbox in hear.choose_multiple(random, NEIGHBOURS_MAX) {
                 tell(outbox, snapshot, vec![neighbour.clone()]);
             }
@@ -79,6 +78,13 @@ impl Crowd {
     /// Whether anybody is there for a snapshot.
     pub(crate) fn is_there(&self, snapshot: &SnapshotId) -> bool {
         self.table().by_snapshot.contains_key(snapshot)
+    }
+
+    /// How many places there are for a snapshot.
+    #[cfg(test)]
+    pub(crate) fn count(&self, snapshot: &SnapshotId) -> usize {
+        let table = self.table();
+        table.by_snapshot.get(snapshot).map_or(0, HashMap::len)
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -105,6 +111,19 @@ impl Member {
             addresses: self.addresses.clone(),
         })
     }
+}
+
+/// What `of` finds of each peer but `one`, once however many places it has.
+fn of_each<'a, T>(
+    members: &'a HashMap<u64, Member>,
+    one: &PeerKey,
+    of: impl Fn(&'a Member) -> Option<T>,
+) -> impl Iterator<Item = T> {
+    let others = members.values().filter(|member| member.peer != *one);
+    let found: HashMap<_, _> = others
+        .filter_map(|other| Some((other.peer, of(other)?)))
+        .collect();
+    found.into_values()
 }
 
 /// A hint: whoever has too much to read goes without.
@@ -138,6 +157,67 @@ pub(crate) fn reachable(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::link::Link;
+    use shoal_protocol::wire::Message;
+    use tokio::io::duplex;
+    use tokio_util::sync::CancellationToken;
+
+    fn peer(number: u8) -> PeerKey {
+        let mut secret = [number; 32];
+        let secret = libp2p_identity::ed25519::SecretKey::try_from_bytes(&mut secret);
+        PeerKey::of(&secret.expect("32 bytes").into())
+    }
+
+    fn member(number: u8, outbox: Option<Outbox>) -> Member {
+        let port = 1000 + u16::from(number);
+        let address = Address::of_ip(IpAddr::from([10, 0, 0, 1]), port).expect("an address");
+        Member {
+            peer: peer(number),
+            addresses: List::new(vec![address]).expect("one"),
+            outbox,
+        }
+    }
+
+    /// An outbox, and whom its peer was told of by the time that it has said goodbye.
+    fn listener(number: u8) -> (Outbox, impl Future<Output = Vec<PeerKey>>) {
+        let (near, far) = duplex(1 << 20);
+        let writer = Link::new(peer(number), near).writer;
+        let (outbox, writing) = Outbox::new(writer, CancellationToken::new());
+        let heard = async move {
+            // What is asked of it ends with the goodbye.
+            let _ = writing.await;
+            let mut reader = Link::new(peer(0), far).reader;
+            let mut told = Vec::new();
+            while let Ok((Message::Neighbours(neighbours), _)) = reader.message(|_| true).await {
+                told.extend(neighbours.peers.iter().map(|neighbour| neighbour.peer));
+            }
+            told
+        };
+        (outbox, heard)
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_comes_many_times_is_told_of_once_and_keeps_nobody_from_being() {
+        let (crowd, snapshot) = (Crowd::default(), SnapshotId::of(b"wanted"));
+        let join =
+            |number, outbox: Option<&Outbox>| crowd.join(snapshot, member(number, outbox.cloned()));
+        let (many, heard_by_many) = listener(1);
+        let mut places: Vec<_> = (0..1000).map(|_| join(1, Some(&many))).collect();
+        places.extend([2, 3].map(|number| join(number, None)));
+        let (one, heard_by_one) = listener(4);
+        places.push(join(4, Some(&one)));
+        for outbox in [&many, &one] {
+            outbox.leave(shoal_protocol::wire::ByeReason::Done, "");
+        }
+        let mut told = heard_by_one.await;
+        told.sort();
+        let mut others = [1, 2, 3].map(peer);
+        others.sort();
+        assert_eq!(told, others);
+        assert_eq!(heard_by_many.await, [2, 3, 4].map(peer));
+        drop(places);
+        assert!(!crowd.is_there(&snapshot));
+    }
 
     #[test]
     fn nobody_can_send_others_to_a_third_party() {

@@ -11,7 +11,7 @@ use shoal_protocol::id::{SnapshotId, TeamId};
 use shoal_protocol::peer::PeerKey;
 use shoal_protocol::snapshot::Snapshot;
 use shoal_protocol::wire::{
-    ByeReason, Enter, Features, Hello, Message, NotEnteredReason, Present, Redeem,
+    ByeReason, Enter, Features, Hello, Message, NotEnteredReason, Ping, Present, Redeem,
 };
 use shoal_store::disk::real::RealDisk;
 use shoal_store::ingest::{AddMode, AddRequest};
@@ -213,6 +213,23 @@ async fn who_is_no_member_any_more_may_ask_for_nothing_on_an_open_connection() {
         panic!("{heard:?}")
     };
     assert_eq!(bye.reason, ByeReason::Revoked);
+}
+
+#[tokio::test]
+async fn who_presents_the_same_again_and_again_is_in_the_crowd_once() {
+    let (house, bob) = (House::open().await, Identity::generate());
+    house.admit(&bob, 3600);
+    let mut client = house.enter(&bob).await;
+    for _ in 0..100 {
+        client.present(&bob, house.snapshot).await;
+        let heard = client.hear().await;
+        assert!(matches!(heard, Some(Message::Admitted(_))), "{heard:?}");
+    }
+    // By the answer to this, what went before is done.
+    client.say(Ping { token: 1 }).await;
+    let heard = client.hear().await;
+    assert!(matches!(heard, Some(Message::Pong(_))), "{heard:?}");
+    assert_eq!(house.endpoint.crowd().count(&house.snapshot), 1);
 }
 
 #[tokio::test]

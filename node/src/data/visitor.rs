@@ -85,8 +85,9 @@ pub(crate) struct Visitor {
     /// Snapshots whose offer it wants to hear about, and what it was told last. Locked while
     /// it is told, so that it hears everything in order.
     told: tokio::sync::Mutex<HashMap<SnapshotId, RangeSet>>,
-    /// Its places among those who fetch the same.
-    places: Mutex<Vec<Place>>,
+    /// Its places among those who fetch the same: one of a snapshot, however often it is
+    /// presented.
+    places: Mutex<HashMap<SnapshotId, Place>>,
 }
 
 /// Unix time, which grants are measured by.
@@ -153,7 +154,7 @@ impl Visitor {
         self.places().clear();
     }
 
-    fn places(&self) -> std::sync::MutexGuard<'_, Vec<Place>> {
+    fn places(&self) -> std::sync::MutexGuard<'_, HashMap<SnapshotId, Place>> {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -448,17 +449,19 @@ impl Visitor {
 
     /// Has those who fetch the same told of each other.
     fn join_crowd(&self, snapshot: SnapshotId) {
+        let mut places = self.places();
+        if places.contains_key(&snapshot) {
+            return;
+        }
         let listen = self.hello.get().map_or(&[][..], |hello| &hello.listen);
-        let place = self.house.endpoint.crowd().join(
-            snapshot,
-            Member {
-                peer: self.peer,
-                addresses: (self.from.address)
-                    .map_or_else(List::empty, |seen| reachable(seen.ip(), listen)),
-                outbox: (self.has(Features::NEIGHBOURS)).then(|| self.outbox.clone()),
-            },
-        );
-        self.places().push(place);
+        let member = Member {
+            peer: self.peer,
+            addresses: (self.from.address)
+                .map_or_else(List::empty, |seen| reachable(seen.ip(), listen)),
+            outbox: (self.has(Features::NEIGHBOURS)).then(|| self.outbox.clone()),
+        };
+        let place = self.house.endpoint.crowd().join(snapshot, member);
+        places.insert(snapshot, place);
     }
 
     /// Waits until no grant is in force any more.
