@@ -26,7 +26,7 @@ use super::redeeming::Redeeming;
 use super::room::gives_way;
 use super::serve::Server;
 use super::strangers::{Place, Strangers};
-use super::visitor::{House, Visitor};
+use super::visitor::{House, LetIn, Visitor};
 use super::way::Way;
 use super::{Admission, Detour, Endpoint, greeting};
 
@@ -384,11 +384,13 @@ async fn visit(
     let house = Arc::clone(&desk.house);
     let visitor = Visitor::new(house, peer, from, traffic, nonce, outbox, closing);
     let mut registration = None;
-    let let_in = || {
-        registration = desk.register(&visitor);
+    let let_in = |as_what| {
+        if as_what == LetIn::Peer {
+            registration = desk.register(&visitor);
+        }
         place.lock().unwrap_or_else(PoisonError::into_inner).take();
         known.cancel();
-        registration.is_some()
+        as_what == LetIn::Guest || registration.is_some()
     };
     let (read, written) = tokio::join!(
         async {

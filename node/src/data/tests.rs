@@ -1,6 +1,7 @@
 //! Members and guests of a team at the door of one of its nodes, as facts.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use shoal_protocol::access::grant::CLOCK_TOLERANCE_S;
 use shoal_protocol::access::presentation::Binding;
@@ -123,7 +124,7 @@ impl House {
 
     /// A stream from `who`, in which a few bytes at a time are on their way.
     async fn connect(&self, who: &Identity) -> Client {
-        let (near, far) = duplex(64);
+        let (near, far) = duplex(16);
         self.listener.attend(Detour {
             peer: who.peer_key(),
             is_relayed: false,
@@ -230,6 +231,43 @@ async fn who_presents_the_same_again_and_again_is_in_the_crowd_once() {
     let heard = client.hear().await;
     assert!(matches!(heard, Some(Message::Pong(_))), "{heard:?}");
     assert_eq!(house.endpoint.crowd().count(&house.snapshot), 1);
+}
+
+/// What a guest hears that waits for so long before each message but the first.
+async fn heard_by_a_guest(wait: Duration) -> Vec<Message> {
+    let house = House::open().await;
+    let mut guest = house.connect(&Identity::generate()).await;
+    guest.redeem(&house.invite(1)).await;
+    let mut heard = Vec::new();
+    while let Some(message) = guest.hear().await {
+        heard.push(message);
+        tokio::time::sleep(wait).await;
+    }
+    heard
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guest_that_is_welcome_has_half_a_minute_to_hear_all() {
+    let heard = heard_by_a_guest(Duration::from_secs(9)).await;
+    let [
+        Message::Welcome(_),
+        Message::TeamOperations(_),
+        Message::TeamSecret(_),
+        Message::Bye(bye),
+    ] = &heard[..]
+    else {
+        panic!("{heard:?}")
+    };
+    assert_eq!(bye.reason, ByeReason::Done);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guest_that_takes_longer_is_left() {
+    let heard = heard_by_a_guest(Duration::from_secs(20)).await;
+    let Some(Message::Bye(bye)) = heard.last() else {
+        panic!("{heard:?}")
+    };
+    assert_eq!(bye.reason, ByeReason::NotAdmitted);
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures::future::select_all;
 use futures::{FutureExt, future};
@@ -27,6 +27,7 @@ use shoal_protocol::wire::{
 };
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::answer::Readers;
@@ -53,6 +54,18 @@ const OFFER_RANGES_MAX: usize = {
 };
 /// What a peer that asks for too much at once is told.
 const BUSY_RETRY_MS: u32 = 200;
+
+/// How long a guest that is welcome may take for all of it: as long as it waits itself.
+const WELCOME: Duration = Duration::from_secs(30);
+
+/// As what a connection is let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LetIn {
+    /// One that may ask for what it has a right to.
+    Peer,
+    /// One that is told about the team, and leaves.
+    Guest,
+}
 
 /// What all connections to a listener share.
 pub(crate) struct House {
@@ -215,7 +228,7 @@ impl Visitor {
     pub(crate) async fn attend(
         self: &Arc<Self>,
         reader: &mut LinkReader,
-        let_in: impl FnOnce() -> bool,
+        let_in: impl FnOnce(LetIn) -> bool,
     ) -> Result<(), LinkError> {
         let hello = greeting::hear_hello(reader).await?;
         self.hello.set(hello).expect("said once");
@@ -247,7 +260,7 @@ impl Visitor {
     async fn come_in(
         &self,
         reader: &mut LinkReader,
-        let_in: impl FnOnce() -> bool,
+        let_in: impl FnOnce(LetIn) -> bool,
     ) -> Result<bool, LinkError> {
         let expected = |kind| {
             matches!(
@@ -269,7 +282,8 @@ impl Visitor {
                 Message::Present(present) => self.come_with_grant(present, &mut let_in),
                 Message::Enter(enter) => self.come_as_member(enter, &mut let_in).await,
                 Message::Redeem(redeem) => {
-                    self.welcome(redeem).await;
+                    // The place that it has is given up with the rest.
+                    let _ = timeout(WELCOME, self.welcome(redeem, &mut let_in)).await;
                     return Ok(false);
                 }
                 _ => None,
@@ -285,7 +299,7 @@ impl Visitor {
     fn come_with_grant(
         &self,
         present: &Present,
-        let_in: &mut Option<impl FnOnce() -> bool>,
+        let_in: &mut Option<impl FnOnce(LetIn) -> bool>,
     ) -> Option<bool> {
         let allowed = match self.judge(present) {
             Ok(allowed) => allowed,
@@ -294,7 +308,7 @@ impl Visitor {
                 return None;
             }
         };
-        if !let_in.take().is_some_and(|let_in| let_in()) {
+        if !let_in.take().is_some_and(|let_in| let_in(LetIn::Peer)) {
             let grant = present.presentation.grant.id();
             let reason = RefusedReason::Full { retry_ms: 5_000 };
             self.outbox.say(Refused { grant, reason });
@@ -309,7 +323,7 @@ impl Visitor {
     async fn come_as_member(
         &self,
         enter: &Enter,
-        let_in: &mut Option<impl FnOnce() -> bool>,
+        let_in: &mut Option<impl FnOnce(LetIn) -> bool>,
     ) -> Option<bool> {
         let client_nonce = self.hello.get().expect("said first").nonce;
         let team = self.house.endpoint.team();
@@ -323,7 +337,7 @@ impl Visitor {
                 proof,
                 revoked,
             } => {
-                if !let_in.take().is_some_and(|let_in| let_in()) {
+                if !let_in.take().is_some_and(|let_in| let_in(LetIn::Peer)) {
                     let reason = NotEnteredReason::Full { retry_ms: 5_000 };
                     self.outbox.say(NotEntered { reason });
                     return Some(false);
@@ -337,7 +351,7 @@ impl Visitor {
     }
 
     /// Lets a guest in who has an invitation, and tells it all about the team.
-    async fn welcome(&self, redeem: &Redeem) {
+    async fn welcome(&self, redeem: &Redeem, let_in: &mut Option<impl FnOnce(LetIn) -> bool>) {
         let (team, binding) = (self.house.endpoint.team().clone(), self.binding());
         if let Err(reason) = team.check_redemption(redeem, &binding) {
             return self.outbox.say(NotWelcome { reason });
@@ -347,6 +361,9 @@ impl Visitor {
             let reason = NotEnteredReason::Full { retry_ms };
             return self.outbox.say(NotEntered { reason });
         };
+        // From here on it is no stranger, whose time would be too short to write and to tell all.
+        let is_in = let_in.take().is_some_and(|let_in| let_in(LetIn::Guest));
+        assert!(is_in, "guests have their places, and each is let in once");
         let redeem = redeem.clone();
         // What was begun is ended, also for one that has gone: the place goes with it.
         let guest = spawn_blocking(move || (team.redeem(&redeem, &binding), place)).await;
