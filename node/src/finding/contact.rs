@@ -90,7 +90,7 @@ async fn exchange(shared: &Shared, peer: PeerId, addresses: Vec<Multiaddr>, reco
     };
     for _ in 0..ROUNDS_MAX {
         let answer = (shared.handle)
-            .admit(peer, addresses.clone(), said.into())
+            .admit(peer, addresses.clone(), said.clone().into())
             .await;
         let answer = match answer {
             Ok(answer) => answer,
@@ -99,7 +99,7 @@ async fn exchange(shared: &Shared, peer: PeerId, addresses: Vec<Multiaddr>, reco
         let (team, most) = (shared.team.clone(), Protocol::Admit.request_bytes_max());
         let next = spawn_blocking(move || Exchange::answer(&team, &key, &answer, most));
         match next.await {
-            Ok(Ok(Some(next))) if next.brings => said = next.bytes,
+            Ok(Ok(Some(next))) if next.goes_on(&said) => said = next.bytes,
             Ok(Ok(Some(_))) => break,
             Ok(Ok(None)) => return tracing::debug!(%peer, "it is no member of the team"),
             Ok(Err(error)) => {

@@ -462,25 +462,37 @@ impl TeamBook {
         if !news.ok_or(TeamError::None)? {
             return Ok(Merged::default());
         }
-        let merged = self.change_team(|state| Ok(Change::Made(state.team.merge(operations))))?;
+        let merged = self.change_team(|state| {
+            let merged = state.team.merge(operations);
+            let is_as_before = merged.new.is_empty() && merged.dropped.is_empty();
+            Ok(match is_as_before {
+                true => Change::Nothing(merged),
+                false => Change::Made(merged),
+            })
+        })?;
         for author in &merged.forked {
             tracing::warn!(%author, "a node said two things in one: was its home copied?");
         }
         Ok(merged)
     }
 
-    /// Takes a discovery secret, if it is the one that the epoch in force was begun with.
+    /// Takes a discovery secret, if it is the one that the epoch in force was begun with, and
+    /// not known. Blocks.
     pub(super) fn learn_secret(&self, number: u64, secret: EpochSecret) -> Result<(), TeamError> {
-        if self.secret().is_some_and(|(known, _)| known == number) {
+        let is_news = |state: &State| {
+            let id = state.team.id();
+            let is_in_force = (state.team.epoch())
+                .is_some_and(|epoch| epoch.number == number && epoch.is_of(&id, &secret));
+            is_in_force && state.secret().is_none()
+        };
+        if self.read(is_news) != Some(true) {
             return Ok(());
         }
         self.change_team(|state| {
-            let id = state.team.id();
-            let is_it = (state.team.epoch())
-                .is_some_and(|epoch| epoch.number == number && epoch.is_of(&id, &secret));
-            if is_it {
-                state.secrets.push((number, secret));
+            if !is_news(state) {
+                return Ok(Change::Nothing(()));
             }
+            state.secrets.push((number, secret.clone()));
             Ok(Change::Made(()))
         })
     }

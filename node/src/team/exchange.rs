@@ -26,7 +26,15 @@ const REST_BYTES: usize = 8 << 10;
 pub(crate) struct Answer {
     pub(crate) bytes: Vec<u8>,
     /// Whether it has anything that the other lacks.
-    pub(crate) brings: bool,
+    brings: bool,
+}
+
+impl Answer {
+    /// Whether to go on with it after `said`: it has anything for the other, and is not the
+    /// same once more. Then both refuse what they were told: there is no room, say.
+    pub(crate) fn goes_on(&self, said: &[u8]) -> bool {
+        self.brings && self.bytes != said
+    }
 }
 
 /// What one says to the other.

@@ -7,7 +7,11 @@ use libp2p_identity::ed25519::Keypair;
 use shoal_protocol::access::Nonce;
 use shoal_protocol::access::grant::CLOCK_TOLERANCE_S;
 use shoal_protocol::access::presentation::Binding;
-use shoal_protocol::access::team::{Batch, Invitation, MemberName, Redemption, Team, TeamName};
+use shoal_protocol::access::team::{
+    ACTION_BYTES_MAX, Action, Batch, EpochSecret, Invitation, MemberName, Operation,
+    REVOCATIONS_ROOM_BYTES, Redemption, SignedOperation, TEAM_BYTES_MAX, Team, TeamName,
+    UnknownAction,
+};
 use shoal_protocol::wire::{NotEnteredReason, NotWelcomeReason, Redeem};
 use tokio::time::timeout;
 
@@ -152,10 +156,10 @@ fn meet(a: &Home, b: &Home) {
         let answer = Exchange::answer(&b.book, &a.book.me(), &said, 1 << 20).unwrap();
         let next = Exchange::answer(&a.book, &b.book.me(), &answer.unwrap().bytes, 1 << 20);
         let next = next.unwrap().unwrap();
-        said = next.bytes;
-        if !next.brings {
+        if !next.goes_on(&said) {
             return;
         }
+        said = next.bytes;
     }
     panic!("they do not come to an end");
 }
@@ -336,6 +340,64 @@ fn members_who_meet_know_the_same_and_the_secret() {
     assert!(!bob.book.is_member(&carol.book.me()));
     assert_eq!(bob.book.secret(), alice.book.secret());
     assert_eq!(bob.again().secret(), alice.book.secret());
+}
+
+/// Operations of an admin as long as they may be, behind the last that its node knows.
+fn bulky(admin: &Home, count: usize) -> Vec<SignedOperation> {
+    let team = admin.book.with_team(Team::clone).unwrap();
+    let body = vec![0; ACTION_BYTES_MAX];
+    let unknown = Action::Unknown(UnknownAction::new(99, body).unwrap());
+    let first = team.sign(admin.identity.keypair(), 0, unknown);
+    let mut all = vec![first];
+    for _ in 1..count {
+        let last = &all[all.len() - 1];
+        let next = Operation {
+            sequence: last.operation.sequence + 1,
+            previous: Some(last.id()),
+            ..last.operation.clone()
+        };
+        all.push(SignedOperation::sign(next, admin.identity.keypair()));
+    }
+    all
+}
+
+#[test]
+fn members_who_refuse_what_is_new_to_them_come_to_an_end_and_tell_nobody() {
+    let alice = Home::new();
+    let root = alice.book.create(name("lab"), name("alice")).unwrap();
+    let bob = Home::new();
+    bob.join(&alice);
+    alice.book.name_admin(bob.book.me(), &root).unwrap();
+    let each = bulky(&alice, 1)[0].to_bytes().len();
+    let used = alice.book.with_team(Team::bytes).unwrap();
+    let fit = (TEAM_BYTES_MAX - REVOCATIONS_ROOM_BYTES - used) / each;
+    alice.book.merge(bulky(&alice, fit - 1)).unwrap();
+    meet(&alice, &bob);
+    // The last place is taken here by this, there by that.
+    for home in [&alice, &bob] {
+        assert_eq!(home.book.merge(bulky(home, 1)).unwrap().new.len(), 1);
+    }
+    let knows = |home: &Home| home.book.with_team(Team::clone);
+    let before = [&alice, &bob].map(knows);
+    let (at_alice, (at_bob, ())) = alice.writes(|| bob.writes(|| meet(&alice, &bob)));
+    assert!(!at_alice && !at_bob);
+    assert!(before == [&alice, &bob].map(knows) && before[0] != before[1]);
+}
+
+#[test]
+fn a_secret_that_is_not_the_one_in_force_changes_nothing() {
+    let alice = Home::founder();
+    let (number, secret) = alice.book.secret().unwrap();
+    let other = EpochSecret::from_bytes([7; 32]);
+    for (number, secret) in [
+        (number + 1, other.clone()),
+        (number, other),
+        (number, secret),
+    ] {
+        let (is_written, learnt) = alice.writes(|| alice.book.learn_secret(number, secret));
+        learnt.unwrap();
+        assert!(!is_written);
+    }
 }
 
 #[test]
