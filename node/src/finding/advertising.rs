@@ -1,36 +1,29 @@
 //! Announcing what is here, so that it is found without being told.
 //!
 //! Owns: carrying out what the advert machine decides; remembering how far a sweep is, so
-//! that a restart goes on there. Refuses: what is announced where and when.
+//! that a restart goes on there. Refuses: what is announced where and when, and reading what is
+//! here ([`reading`](super::reading)).
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use shoal_protocol::advert::{
-    Advert, AdvertAck, AdvertBatch, AdvertConfig, AdvertKey, DiscoveryKey, Input, Output, Position,
-    Progress,
+    Advert, AdvertAck, AdvertBatch, AdvertConfig, DiscoveryKey, Input, Output, Position, Progress,
 };
 use shoal_protocol::bounded::List;
 use shoal_protocol::id::SnapshotId;
 use shoal_protocol::peer::PeerKey;
-use shoal_store::adverts::{AdvertList, Offer};
-use shoal_store::index::AudienceId;
-use shoal_store::progress::Silent;
-use shoal_store::{Store, StoreError};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc, watch};
-use tokio::task::spawn_blocking;
 
+use super::reading::{Read, Reader};
 use super::shown::Shown;
 use super::{Shared, discovery, key_of};
 use crate::data::Endpoint;
 use crate::node::unix_now_s;
 use shoal_control::{ControlEvent, Protocol};
 
-/// Other keys of one new snapshot that are looked at. One more than the machine collects: of a
-/// larger snapshot it learns that there are more, and the sweep that brings them begins early.
-const OTHERS_MAX: usize = 16_384 + 1;
 /// Inputs that wait; each answers an output, and those are few.
 const INPUTS_MAX: usize = 256;
 
@@ -51,25 +44,6 @@ pub(super) struct Advertising {
     pub(super) half_life: watch::Receiver<Duration>,
     pub(super) shown: Shown,
     pub(super) added: mpsc::Receiver<SnapshotId>,
-}
-
-/// What the thread that reads the store is asked.
-enum Read {
-    Headlines {
-        keys_max: usize,
-    },
-    Snapshot(SnapshotId),
-    List {
-        keys_max: u64,
-    },
-    Limit {
-        keys_max: u64,
-    },
-    Load {
-        from: Position,
-        to: Position,
-        keys_max: usize,
-    },
 }
 
 impl Advertising {
@@ -154,13 +128,12 @@ async fn advertise(this: &mut Advertising, epoch: u64, key: DiscoveryKey) {
     let announced_max = config.announced_max;
     let mut machine = Advert::new(Instant::now(), config, resume(progress, epoch));
     let (inputs, mut happened) = mpsc::channel(INPUTS_MAX);
-    let reads = start_reader(shared, key, shown, inputs.clone());
+    let mut reader = Reader::of_store(shared, key, shown, inputs.clone());
     half_life.mark_changed();
     let mut events = shared.handle.events();
     let mut told = shared.handle.known_peers().await.len();
     if told > 0 {
-        // The queue is empty.
-        let _ = reads.try_send(Read::Headlines {
+        reader.ask(Read::Headlines {
             keys_max: announced_max,
         });
     }
@@ -178,11 +151,11 @@ async fn advertise(this: &mut Advertising, epoch: u64, key: DiscoveryKey) {
                 }
                 Output::List { keys_max } => {
                     let keys_max = keys_max.map_or(budget, |room| room.min(budget));
-                    ask(&reads, Read::List { keys_max }).await;
+                    reader.ask(Read::List { keys_max });
                 }
-                Output::Limit { keys_max } => ask(&reads, Read::Limit { keys_max }).await,
+                Output::Limit { keys_max } => reader.ask(Read::Limit { keys_max }),
                 Output::Load { from, to, keys_max } => {
-                    ask(&reads, Read::Load { from, to, keys_max }).await;
+                    reader.ask(Read::Load { from, to, keys_max });
                 }
                 Output::Send {
                     batch,
@@ -217,14 +190,10 @@ async fn advertise(this: &mut Advertising, epoch: u64, key: DiscoveryKey) {
             }
         };
         let input = tokio::select! {
-            input = happened.recv() => input.expect("a sender is here"),
-            Some(snapshot) = added.recv() => {
-                ask(&reads, Read::Snapshot(snapshot)).await;
-                continue;
-            }
+            input = reader.next(&mut happened, added) => input,
             now = grown(&mut events, shared, told) => {
                 told = now;
-                ask(&reads, Read::Headlines { keys_max: announced_max }).await;
+                reader.ask(Read::Headlines { keys_max: announced_max });
                 Input::Grown
             }
             Ok(()) = half_life.changed() => Input::Churn {
@@ -234,11 +203,6 @@ async fn advertise(this: &mut Advertising, epoch: u64, key: DiscoveryKey) {
         };
         machine.handle(Instant::now(), input);
     }
-}
-
-async fn ask(reads: &mpsc::Sender<Read>, read: Read) {
-    // The reader ends with the advertising.
-    let _ = reads.send(read).await;
 }
 
 async fn send(
@@ -251,85 +215,6 @@ async fn send(
         .request(peer.peer_id()?, Protocol::Advert, bytes.into())
         .await;
     AdvertAck::from_bytes(&answer.ok()?).ok()
-}
-
-/// The thread that reads the store, one thing after the other.
-fn start_reader(
-    shared: &Shared,
-    key: DiscoveryKey,
-    shown: &Shown,
-    inputs: mpsc::Sender<Input>,
-) -> mpsc::Sender<Read> {
-    let (reads, mut asked) = mpsc::channel(INPUTS_MAX);
-    let (store, team) = (shared.store.clone(), shared.team.root());
-    let shown = shown.clone();
-    shown.clear();
-    spawn_blocking(move || {
-        let mut list = None;
-        while let Some(read) = asked.blocking_recv() {
-            let view = store.view();
-            let of_team = |audience: AudienceId| view.audience_peer(audience) == team;
-            let offer = Offer {
-                secret: &key,
-                may_offer: &of_team,
-            };
-            let lists = matches!(read, Read::List { .. } | Read::Limit { .. });
-            let said = match answer(&store, &offer, &mut list, read) {
-                Ok(said) => said,
-                Err(error) => {
-                    tracing::warn!(%error, "what is here cannot be listed");
-                    vec![Input::LoadFailed]
-                }
-            };
-            if lists {
-                shown.listed(list.as_ref());
-            }
-            for input in said {
-                if inputs.blocking_send(input).is_err() {
-                    return;
-                }
-            }
-        }
-    });
-    reads
-}
-
-fn answer(
-    store: &Store,
-    offer: &Offer<'_>,
-    list: &mut Option<AdvertList>,
-    read: Read,
-) -> Result<Vec<Input>, StoreError> {
-    Ok(match read {
-        Read::Headlines { keys_max } => vec![Input::Announce(offer.headlines(store, keys_max)?)],
-        Read::Snapshot(id) => {
-            let headline = offer.of_snapshot(store, &id, OTHERS_MAX)?;
-            let keys = |subjects: Vec<_>| -> Vec<AdvertKey> {
-                subjects.into_iter().map(|s| offer.secret.key(s)).collect()
-            };
-            vec![
-                Input::Announce(keys(headline.announced)),
-                Input::Added(keys(headline.others)),
-            ]
-        }
-        Read::List { keys_max } => {
-            *list = AdvertList::new(store, offer, keys_max, &Silent)?;
-            Vec::new()
-        }
-        Read::Limit { keys_max } => {
-            if let Some(list) = list {
-                list.limit(keys_max);
-            }
-            Vec::new()
-        }
-        Read::Load { from, to, keys_max } => match list {
-            Some(list) => {
-                let (keys, is_all) = list.load(from, to, keys_max)?;
-                vec![Input::Loaded { keys, is_all }]
-            }
-            None => vec![Input::LoadFailed],
-        },
-    })
 }
 
 /// How far a sweep is, as it is remembered.

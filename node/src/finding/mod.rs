@@ -13,6 +13,7 @@ mod contact;
 mod keeping;
 mod locating;
 mod placing;
+mod reading;
 mod searching;
 mod shown;
 mod starting;
