@@ -131,14 +131,14 @@ impl House {
             io: Box::new(far),
         });
         let mut link = Link::new(self.team.me(), near);
-        let hello = Hello::new(Features::TEAM, Nonce([1; 32]), "x", List::empty());
-        link.writer.send(hello, &[]).await.unwrap();
-        link.writer.flush().await.unwrap();
         let (Message::Hello(hello), _) = link.reader.message(|_| true).await.unwrap() else {
             panic!("no hello")
         };
         let binding = self.binding(who, hello.nonce);
-        Client { link, binding }
+        let mut client = Client { link, binding };
+        let hello = Hello::new(Features::TEAM, Nonce([1; 32]), "x", List::empty());
+        client.say(hello).await;
+        client
     }
 }
 
@@ -230,7 +230,8 @@ async fn who_presents_the_same_again_and_again_is_in_the_crowd_once() {
     client.say(Ping { token: 1 }).await;
     let heard = client.hear().await;
     assert!(matches!(heard, Some(Message::Pong(_))), "{heard:?}");
-    assert_eq!(house.endpoint.crowd().count(&house.snapshot), 1);
+    assert!(house.endpoint.crowd().is_there(&house.snapshot));
+    assert_eq!(house.endpoint.crowd().joined(), 1);
 }
 
 /// What a guest hears that waits for so long before each message but the first.

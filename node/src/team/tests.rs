@@ -217,8 +217,6 @@ fn an_invitation_is_good_as_often_and_as_long_as_it_says() {
 fn who_is_not_welcome_has_nothing_written_and_nobody_told() {
     let alice = Home::founder();
     let twice = alice.invite(2, u64::MAX).secret.keypair();
-    let over = alice.invite(1, 1).secret.keypair();
-    let used = alice.invite(0, u64::MAX).secret.keypair();
     let (bob, eve) = (Home::new(), Home::new());
     let (is_written, welcome) = alice.writes(|| bob.redeem_with(&twice, &alice));
     assert!(is_written && reason(&welcome).is_none());
@@ -228,7 +226,10 @@ fn who_is_not_welcome_has_nothing_written_and_nobody_told() {
     };
     let forged = eve.identity.keypair();
     check(&eve, forged, Some(NotWelcomeReason::NotPermitted));
+    // Each is forgotten when the next is made.
+    let over = alice.invite(1, 1).secret.keypair();
     check(&eve, &over, Some(NotWelcomeReason::Expired));
+    let used = alice.invite(0, u64::MAX).secret.keypair();
     check(&eve, &used, Some(NotWelcomeReason::UsedUp));
     check(&bob, &twice, None);
     alice.book.revoke(bob.book.me(), None).unwrap();
