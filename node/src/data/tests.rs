@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
+use futures::future::{BoxFuture, pending, ready};
 use shoal_protocol::access::grant::CLOCK_TOLERANCE_S;
 use shoal_protocol::access::presentation::Binding;
 use shoal_protocol::access::team::{Invitation, InvitationSecret, Redemption, Tag, TeamName};
@@ -18,13 +20,13 @@ use shoal_store::disk::real::RealDisk;
 use shoal_store::ingest::{AddMode, AddRequest};
 use shoal_store::progress::Silent;
 use shoal_store::{Store, StoreOptions};
-use tokio::io::duplex;
+use tokio::io::{DuplexStream, duplex};
 use tokio_util::sync::CancellationToken;
 
 use super::link::Link;
 use super::*;
 use crate::identity::Identity;
-use crate::team::{Clock, Guest, TeamBook};
+use crate::team::{Clock, Guest, TeamBook, join};
 
 /// Lets members read one thing: who is a member is the team's to say.
 struct Members(Snapshot);
@@ -50,7 +52,7 @@ struct House {
     team: TeamBook,
     endpoint: Endpoint,
     snapshot: SnapshotId,
-    listener: Listener,
+    listener: Arc<Listener>,
 }
 
 impl House {
@@ -83,7 +85,7 @@ impl House {
             team,
             endpoint,
             snapshot,
-            listener: listener.unwrap(),
+            listener: Arc::new(listener.unwrap()),
         }
     }
 
@@ -122,15 +124,23 @@ impl House {
         client
     }
 
+    /// Takes all places that guests of one origin have. They take nothing of what they are
+    /// told, so that they have them for as long as they may.
+    async fn take_all_places(&self, who: &Identity, invitation: &Invitation) -> Vec<Client> {
+        let mut at_work = Vec::new();
+        for _ in 0..4 {
+            let mut client = self.connect(who).await;
+            client.redeem(invitation).await;
+            let heard = client.hear().await;
+            assert!(matches!(heard, Some(Message::Welcome(_))), "{heard:?}");
+            at_work.push(client);
+        }
+        at_work
+    }
+
     /// A stream from `who`, in which a few bytes at a time are on their way.
     async fn connect(&self, who: &Identity) -> Client {
-        let (near, far) = duplex(16);
-        self.listener.attend(Detour {
-            peer: who.peer_key(),
-            is_relayed: false,
-            io: Box::new(far),
-        });
-        let mut link = Link::new(self.team.me(), near);
+        let mut link = Link::new(self.team.me(), stream(&self.listener, who.peer_key(), 16));
         let (Message::Hello(hello), _) = link.reader.message(|_| true).await.unwrap() else {
             panic!("no hello")
         };
@@ -139,6 +149,44 @@ impl House {
         let hello = Hello::new(Features::TEAM, Nonce([1; 32]), "x", List::empty());
         client.say(hello).await;
         client
+    }
+}
+
+/// A stream of `who` to the house of this listener, with so many bytes on their way at most.
+fn stream(listener: &Listener, who: PeerKey, bytes_max: usize) -> DuplexStream {
+    let (near, far) = duplex(bytes_max);
+    listener.attend(Detour {
+        peer: who,
+        is_relayed: false,
+        io: Box::new(far),
+    });
+    near
+}
+
+/// The way to the house for somebody.
+struct ToTheHouse {
+    listener: Arc<Listener>,
+    who: PeerKey,
+}
+
+impl Detours for ToTheHouse {
+    fn leads_to(&self, _: &PeerKey) -> bool {
+        true
+    }
+
+    fn open(&self, peer: PeerKey) -> BoxFuture<'static, std::io::Result<Detour>> {
+        let io = Box::new(stream(&self.listener, self.who, 4096));
+        let is_relayed = false;
+        ready(Ok(Detour {
+            peer,
+            is_relayed,
+            io,
+        }))
+        .boxed()
+    }
+
+    fn until_direct(&self, _: PeerKey) -> BoxFuture<'static, ()> {
+        pending().boxed()
     }
 }
 
@@ -276,15 +324,7 @@ async fn who_has_no_invitation_takes_no_place_of_those_who_have_one() {
     let house = House::open().await;
     let (crowd, eve) = (Identity::generate(), Identity::generate());
     let invitation = house.invite(1);
-    // They take nothing of what they are told, so that they are at it for a while.
-    let mut at_work = Vec::new();
-    for _ in 0..4 {
-        let mut client = house.connect(&crowd).await;
-        client.redeem(&invitation).await;
-        let heard = client.hear().await;
-        assert!(matches!(heard, Some(Message::Welcome(_))), "{heard:?}");
-        at_work.push(client);
-    }
+    let _at_work = house.take_all_places(&crowd, &invitation).await;
     let mut one_more = house.connect(&crowd).await;
     one_more.redeem(&invitation).await;
     let Some(Message::NotEntered(no)) = one_more.hear().await else {
@@ -303,4 +343,22 @@ async fn who_has_no_invitation_takes_no_place_of_those_who_have_one() {
     elsewhere.redeem(&house.invite(1)).await;
     let heard = elsewhere.hear().await;
     assert!(matches!(heard, Some(Message::Welcome(_))), "{heard:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guest_that_found_no_place_comes_back_until_it_has_one() {
+    let (house, bob) = (House::open().await, Identity::generate());
+    let invitation = house.invite(1);
+    let _at_work = house.take_all_places(&bob, &invitation).await;
+    let dir = tempfile::tempdir().unwrap();
+    let book = TeamBook::load(dir.path(), &bob).unwrap();
+    let store = Store::open(RealDisk::shared(), dir.path(), StoreOptions::default()).unwrap();
+    let endpoint = Endpoint::new(bob.clone(), store, "guest").unwrap();
+    endpoint.set_detours(Some(Arc::new(ToTheHouse {
+        listener: Arc::clone(&house.listener),
+        who: bob.peer_key(),
+    })));
+    let name = TeamName::cut("bob");
+    join(&endpoint, &book, invitation, name).await.unwrap();
+    assert!(book.is_in());
 }
