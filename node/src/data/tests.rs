@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use super::link::Link;
 use super::*;
 use crate::identity::Identity;
-use crate::team::{Clock, Guest, TeamBook, join};
+use crate::team::{Guest, TeamBook, join};
 
 /// Lets members read one thing: who is a member is the team's to say.
 struct Members(Snapshot);
@@ -48,7 +48,6 @@ impl Admission for Members {
 /// The node of a founder, to which streams lead, with one file.
 struct House {
     _dir: tempfile::TempDir,
-    clock: Clock,
     team: TeamBook,
     endpoint: Endpoint,
     snapshot: SnapshotId,
@@ -61,8 +60,7 @@ impl House {
         let (home, path) = (dir.path().join("home"), dir.path().join("file"));
         std::fs::create_dir(&home).unwrap();
         std::fs::write(&path, "bytes").unwrap();
-        let clock = Clock::standing();
-        let team = TeamBook::load_by(&home, &identity, clock.clone()).unwrap();
+        let team = TeamBook::load(&home, &identity).unwrap();
         let name = TeamName::cut("lab");
         team.create(name.clone(), name).unwrap();
         let store = Store::open(RealDisk::shared(), &home, StoreOptions::default()).unwrap();
@@ -81,7 +79,6 @@ impl House {
         let listener = Listener::start(endpoint.clone(), members, ListenerConfig::default()).await;
         Self {
             _dir: dir,
-            clock,
             team,
             endpoint,
             snapshot,
@@ -250,7 +247,7 @@ async fn who_is_no_member_any_more_may_ask_for_nothing_on_an_open_connection() {
     client.present(&bob, house.snapshot).await;
     let heard = client.hear().await;
     assert!(matches!(heard, Some(Message::Admitted(_))), "{heard:?}");
-    house.clock.pass(3600 + CLOCK_TOLERANCE_S + 1);
+    house.team.clock().pass(3600 + CLOCK_TOLERANCE_S + 1);
     client.present(&bob, house.snapshot).await;
     let mut heard = Vec::new();
     while let Some(message) = client.hear().await {

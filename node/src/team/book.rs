@@ -134,15 +134,6 @@ impl State {
 impl TeamBook {
     /// What the home remembers.
     pub(crate) fn load(home: &Path, identity: &Identity) -> Result<Self, TeamFileError> {
-        Self::load_by(home, identity, Clock::Machine)
-    }
-
-    /// The same, by this clock.
-    pub(crate) fn load_by(
-        home: &Path,
-        identity: &Identity,
-        clock: Clock,
-    ) -> Result<Self, TeamFileError> {
         let state = file::load(home)?.map(|remembered| {
             let mut team = Team::new(remembered.root);
             team.merge(remembered.operations);
@@ -153,21 +144,21 @@ impl TeamBook {
                 invitations: remembered.invitations.into_vec(),
             }
         });
-        Ok(Self::with(home, identity, state, clock))
+        Ok(Self::with(home, identity, state))
     }
 
     /// The book of a node that is in no team and will not be.
     pub(crate) fn none(identity: &Identity) -> Self {
-        Self::with(Path::new(""), identity, None, Clock::Machine)
+        Self::with(Path::new(""), identity, None)
     }
 
-    fn with(home: &Path, identity: &Identity, state: Option<State>, clock: Clock) -> Self {
+    fn with(home: &Path, identity: &Identity, state: Option<State>) -> Self {
         Self(Arc::new(Inner {
             home: home.to_owned(),
             identity: identity.clone(),
             state: RwLock::new(state),
             sessions: Mutex::default(),
-            clock,
+            clock: Clock::default(),
             writing: Mutex::default(),
             changed: watch::Sender::new(0),
         }))
@@ -271,6 +262,12 @@ impl TeamBook {
 
     pub(super) fn session_table(&self) -> &Mutex<Sessions> {
         &self.0.sessions
+    }
+
+    /// What it goes by.
+    #[cfg(test)]
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.0.clock
     }
 
     /// Seconds since 1970, by the book's clock.

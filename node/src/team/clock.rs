@@ -1,47 +1,32 @@
 //! The time that a team's book goes by.
 //!
-//! Owns: unix seconds, of the machine or, in tests, as a hand sets them. Refuses: to wait.
+//! Owns: unix seconds, by the machine's clock; in tests a hand may set it forward. Refuses: to
+//! wait.
 
-#[cfg(test)]
-use std::sync::Arc;
 #[cfg(test)]
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::node::unix_now_s;
 
-/// See the top of this file. Clones go alike.
-#[derive(Debug, Clone, Default)]
-pub(crate) enum Clock {
-    /// The machine's.
-    #[default]
-    Machine,
-    /// One that stands still until it is set.
+/// See the top of this file.
+#[derive(Debug, Default)]
+pub(crate) struct Clock {
     #[cfg(test)]
-    Hand(Arc<AtomicU64>),
+    ahead_s: AtomicU64,
 }
 
 impl Clock {
     /// Seconds since 1970.
     pub(super) fn now_unix_s(&self) -> u64 {
-        match self {
-            Self::Machine => unix_now_s(),
-            #[cfg(test)]
-            Self::Hand(at) => at.load(Ordering::Relaxed),
-        }
+        #[cfg(test)]
+        return unix_now_s() + self.ahead_s.load(Ordering::Relaxed);
+        #[cfg(not(test))]
+        unix_now_s()
     }
 
-    /// A clock that stands at the time that it is.
-    #[cfg(test)]
-    pub(crate) fn standing() -> Self {
-        Self::Hand(Arc::new(AtomicU64::new(unix_now_s())))
-    }
-
-    /// Sets one that stands forward by so many seconds.
+    /// Sets it forward.
     #[cfg(test)]
     pub(crate) fn pass(&self, seconds: u64) {
-        match self {
-            Self::Machine => panic!("the machine's clock goes by itself"),
-            Self::Hand(at) => at.fetch_add(seconds, Ordering::Relaxed),
-        };
+        self.ahead_s.fetch_add(seconds, Ordering::Relaxed);
     }
 }

@@ -17,8 +17,6 @@ mod tests;
 mod welcoming;
 
 pub(crate) use book::{Entry, TeamBook, TeamError};
-#[cfg(test)]
-pub(crate) use clock::Clock;
 pub(crate) use exchange::Exchange;
 pub(crate) use file::TeamFileError;
 pub(crate) use joining::{JoinError, join};

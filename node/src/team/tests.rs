@@ -20,6 +20,7 @@ use super::exchange::Exchange;
 use super::file::TeamFileError;
 use super::*;
 use crate::identity::Identity;
+use crate::node::{Node, NodeOptions};
 
 struct Home {
     dir: tempfile::TempDir,
@@ -29,12 +30,8 @@ struct Home {
 
 impl Home {
     fn new() -> Self {
-        Self::by(&Clock::Machine)
-    }
-
-    fn by(clock: &Clock) -> Self {
         let (dir, identity) = (tempfile::tempdir().unwrap(), Identity::generate());
-        let book = TeamBook::load_by(dir.path(), &identity, clock.clone()).unwrap();
+        let book = TeamBook::load(dir.path(), &identity).unwrap();
         Self {
             dir,
             identity,
@@ -43,11 +40,7 @@ impl Home {
     }
 
     fn founder() -> Self {
-        Self::founder_by(&Clock::Machine)
-    }
-
-    fn founder_by(clock: &Clock) -> Self {
-        let home = Self::by(clock);
+        let home = Self::new();
         home.book.create(name("lab"), name("alice")).unwrap();
         home
     }
@@ -275,8 +268,7 @@ const OVER: u64 = STAY + CLOCK_TOLERANCE_S + 1;
 
 #[tokio::test(start_paused = true)]
 async fn a_membership_that_ends_in_time_ends_what_is_open() {
-    let clock = Clock::standing();
-    let (alice, bob) = (Home::founder_by(&clock), Home::by(&clock));
+    let (alice, bob) = (Home::founder(), Home::new());
     bob.join_to_stay(&alice, Some(STAY));
     let Entry::Open { revoked, .. } = bob.knock(&alice) else {
         panic!("a member is let in")
@@ -285,11 +277,11 @@ async fn a_membership_that_ends_in_time_ends_what_is_open() {
     let book = alice.book.clone();
     tokio::spawn(async move { book.end_in_time().await });
     let long = Duration::from_secs(10 * STAY);
-    clock.pass(OVER - 1);
+    alice.book.clock().pass(STAY);
     tokio::time::sleep(long).await;
     assert!(!revoked.is_cancelled());
     assert!(!changes.has_changed().unwrap());
-    clock.pass(1);
+    alice.book.clock().pass(OVER - STAY);
     timeout(long, revoked.cancelled()).await.unwrap();
     // By this, the control plane looks again.
     timeout(long, changes.changed()).await.unwrap().unwrap();
@@ -300,12 +292,34 @@ async fn a_membership_that_ends_in_time_ends_what_is_open() {
     ));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_node_looks_for_memberships_that_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = dir.path().join("home");
+    let node = Node::open(&home, NodeOptions::default()).await.unwrap();
+    let (book, identity) = (node.team().clone(), node.identity().clone());
+    book.create(name("lab"), name("alice")).unwrap();
+    let alice = Home {
+        dir,
+        identity,
+        book,
+    };
+    let bob = Home::new();
+    bob.join_to_stay(&alice, Some(STAY));
+    let Entry::Open { revoked, .. } = bob.knock(&alice) else {
+        panic!("a member is let in")
+    };
+    alice.book.clock().pass(OVER);
+    let long = Duration::from_secs(STAY);
+    timeout(long, revoked.cancelled()).await.unwrap();
+    node.shut_down().await.unwrap();
+}
+
 #[test]
 fn who_is_known_by_its_proof_alone_stays_as_long_as_that_holds() {
-    let clock = Clock::standing();
-    let alice = Home::by(&clock);
+    let alice = Home::new();
     let root = alice.book.create(name("lab"), name("alice")).unwrap();
-    let (bob, carol) = (Home::by(&clock), Home::by(&clock));
+    let (bob, carol) = (Home::new(), Home::new());
     bob.join(&alice);
     carol.join_to_stay(&alice, Some(STAY));
     let Entry::Open { revoked, .. } = carol.knock(&bob) else {
@@ -323,7 +337,7 @@ fn who_is_known_by_its_proof_alone_stays_as_long_as_that_holds() {
     assert_eq!(bob.book.merge(news).unwrap().new.len(), 1);
     assert!(!bob.book.is_member(&carol.book.me()));
     assert!(bob.book.recheck(&carol.book.me()) && !revoked.is_cancelled());
-    clock.pass(OVER);
+    bob.book.clock().pass(OVER);
     assert!(!bob.book.recheck(&carol.book.me()));
     assert!(revoked.is_cancelled());
 }
