@@ -21,6 +21,11 @@ fanout *ARGS:
     cargo build --release --workspace
     cargo run --release -p shoal-tests --bin bench -- fanout {{ARGS}}
 
+# A fan-out in the lab beside the same one simulated: fails where they differ by more than 15 %; as root, like `fanout`.
+calibrate *ARGS:
+    cargo build --release --workspace
+    cargo run --release -p shoal-tests --bin bench -- calibrate {{ARGS}}
+
 # Several sources, and two sites with a slow link between them; as root, like `fanout`.
 swarm *ARGS:
     cargo build --release --workspace

@@ -19,6 +19,7 @@ mod gate;
 mod handle;
 mod identified;
 mod names;
+mod paced;
 mod peers;
 mod plane;
 mod relays;

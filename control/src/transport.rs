@@ -24,6 +24,7 @@ use tokio::sync::mpsc;
 use super::behaviour::Behaviour;
 use super::config::ControlConfig;
 use super::errors::StartError;
+use super::paced::Paced;
 use super::requests::Membership;
 use super::streams::DataStream;
 use super::traffic::{Counted, Counters};
@@ -65,11 +66,13 @@ fn transport(
     let mut yamux = yamux::Config::default();
     yamux.set_max_num_streams(STREAMS_MAX);
 
-    let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true))
-        .upgrade(Version::V1Lazy)
-        .authenticate(tls.clone())
-        .multiplex(yamux.clone())
-        .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
+    let tcp = Paced::new(tcp::tokio::Transport::new(
+        tcp::Config::default().nodelay(true),
+    ))
+    .upgrade(Version::V1Lazy)
+    .authenticate(tls.clone())
+    .multiplex(yamux.clone())
+    .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
     let mut quic_config = quic::Config::new(keypair);
     quic_config.max_concurrent_stream_limit = STREAMS_MAX as u32;
     let quic = quic::tokio::Transport::new(quic_config)

@@ -7,6 +7,7 @@
 mod abuse;
 mod advertise;
 mod attack;
+mod calibrate;
 mod contender;
 mod edits;
 mod fanout;
@@ -45,6 +46,8 @@ enum What {
     Latency,
     /// One source and many receivers on shaped links; needs root.
     Fanout,
+    /// A fan-out in the lab beside the same one simulated; needs root.
+    Calibrate,
     /// Several sources, and two sites with a slow link between them; needs root.
     Swarm,
     /// Sources that lost a part, lie or freeze, and receivers that come late or are killed;
@@ -148,6 +151,7 @@ fn main() -> std::io::Result<()> {
     let sets = sets::Sets::make(&args.dir.canonicalize()?, args.shrink)?;
     match args.what {
         What::Fanout => return fanout::run(&sets, args.receivers, args.quick),
+        What::Calibrate => return calibrate::run(&sets),
         What::Swarm => return swarm::run(&sets),
         What::Faults => return faults::run(&sets),
         What::Text => return text::run(&sets),

@@ -219,11 +219,6 @@ impl Hub {
         self.endpoint.crowd().is_there(&self.snapshot_id())
     }
 
-    /// Whether some source is not connected now and will be tried again.
-    pub(crate) fn expects_more(&self) -> bool {
-        self.table().expects_more()
-    }
-
     /// The sessions that are open now, and whether some source is not among them and will be
     /// tried again: of one moment, since who connects between two looks would be in neither.
     pub(crate) fn sessions_and_outlook(&self) -> (HashMap<PeerKey, Arc<Session>>, bool) {

@@ -5,12 +5,13 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use shoal_protocol::id::PageId;
 use shoal_protocol::peer::PeerKey;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::FetchError;
 use super::hub::{Hub, SILENCE};
@@ -22,6 +23,12 @@ const BATCH: usize = 64;
 const BATCHES_MAX: usize = 32;
 /// Pages that are kept in memory before they are committed.
 const COMMIT_PAGES: usize = 256;
+
+/// A source of which not one byte comes for so long, and for a few round trips more, is passed
+/// over before [`SILENCE`] while there is another: nothing can be done before the first pages are
+/// here. One that sends something may have a slow link.
+const HUSH: Duration = Duration::from_millis(300);
+const HUSH_ROUND_TRIPS: u32 = 4;
 
 /// How it ended with one source.
 enum Ended {
@@ -38,7 +45,7 @@ pub(crate) async fn fetch(hub: &Arc<Hub>, pages: Vec<PageId>) -> Result<(), Fetc
     let mut changes = hub.changes();
     while !wanted.is_empty() {
         changes.mark_unchanged();
-        let mut sessions = hub.sessions();
+        let (mut sessions, expects_more) = hub.sessions_and_outlook();
         sessions.retain(|_, session| !session.closing.is_cancelled());
         asked_in_vain.retain(|peer| sessions.contains_key(peer));
         // Who offers most has most pages.
@@ -50,7 +57,7 @@ pub(crate) async fn fetch(hub: &Arc<Hub>, pages: Vec<PageId>) -> Result<(), Fetc
             if let Some(why) = hub.hopeless() {
                 return Err(why);
             }
-            if !sessions.is_empty() && !hub.expects_more() {
+            if !sessions.is_empty() && !expects_more {
                 return Err(FetchError::PageNotFound {
                     snapshot: hub.snapshot_id(),
                     page: *wanted.iter().next().expect("not empty"),
@@ -94,18 +101,23 @@ async fn ask(
     }
     drop(sender);
     let mut came = Vec::new();
+    let hush = HUSH + HUSH_ROUND_TRIPS * session.round_trip;
+    let (mut heard, mut last) = (session.traffic.received(), Instant::now());
     let ended = loop {
         tokio::select! {
             reply = replies.recv() => match reply {
                 Some((page, bytes)) => {
                     hub.progressed();
+                    last = Instant::now();
                     wanted.remove(&page);
                     came.push((page, bytes));
                 }
                 None => break Ended::Through,
             },
-            () = sleep(SILENCE) => {
-                if has_other() {
+            () = sleep(hush) => {
+                let heard_before = std::mem::replace(&mut heard, session.traffic.received());
+                let is_mute = heard == heard_before;
+                if (is_mute || last.elapsed() >= SILENCE) && has_other() {
                     break Ended::Silent;
                 }
             }

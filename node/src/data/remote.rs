@@ -5,6 +5,7 @@
 //! or send nothing last. Refuses: to write bytes anywhere, and to read ahead without a bound: a
 //! reader that stops is waited for.
 
+use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
@@ -165,13 +166,25 @@ impl Reading {
             return Err(FetchError::Malformed(why));
         };
         let range = first.start..last.end;
-        let session = self.ask(&range, None).await?;
+        let session = self.ask(&chunks, None).await?;
         Ok((range, Window { chunks, session }))
     }
 
-    /// Asks a source that offers `range` for it, as soon as there is one that is not busy. What
-    /// came of asking the last one says when to give up.
-    async fn ask(&self, range: &Range<u64>, in_vain: Option<&InVain>) -> Result<Asked, FetchError> {
+    /// Asks a source that offers the first of `chunks`, and whatever it offers of those that
+    /// follow, as soon as there is one that is not busy. What came of asking the last one says
+    /// when to give up.
+    async fn ask(
+        &self,
+        chunks: &VecDeque<Wanted>,
+        in_vain: Option<&InVain>,
+    ) -> Result<Asked, FetchError> {
+        let (first, last) = chunks.front().zip(chunks.back()).expect("one is wanted");
+        let all = first.start..last.end;
+        let reach = |session: &Session| -> u64 {
+            let up_to = session.offers_up_to(&all);
+            let offered = chunks.iter().take_while(|chunk| chunk.end <= up_to);
+            offered.last().map_or(all.start, |chunk| chunk.end)
+        };
         let mut changes = self.hub.changes();
         loop {
             changes.mark_unchanged();
@@ -181,12 +194,18 @@ impl Reading {
                 sessions.filter(|session| !self.unwelcome.contains(&session.peer))
             };
             let able = welcome()
-                .filter(|session| !session.closing.is_cancelled() && session.offers(range));
-            let best = able
-                .min_by_key(|session| (self.busy_until(session.peer), session.is_passed_over()));
-            let free_at = best.and_then(|session| self.busy_until(session.peer));
+                .filter(|session| !session.closing.is_cancelled())
+                .map(|session| (session, reach(session)))
+                .filter(|(_, end)| *end > all.start);
+            let best = able.min_by_key(|(session, end)| {
+                let busy = self.busy_until(session.peer);
+                (busy, session.is_passed_over(), Reverse(*end))
+            });
+            let free_at = best.and_then(|(session, _)| self.busy_until(session.peer));
             match best {
-                Some(session) if free_at.is_none() => return Ok(Asked::of(session, range)),
+                Some((session, end)) if free_at.is_none() => {
+                    return Ok(Asked::of(session, all.start..end));
+                }
                 Some(_) => {}
                 None => {
                     let over =
@@ -234,10 +253,13 @@ impl Reading {
         } = window;
         let mut in_vain = None;
         while let Some(chunk) = chunks.front().copied() {
-            let rest = chunk.start..chunks.back().expect("one is wanted").end;
+            if chunk.end > asked.up_to {
+                // That was all that the source offers in a row.
+                asked = self.ask(&chunks, None).await?;
+            }
             let came = tokio::select! {
                 came = asked.chunk(&chunk) => came,
-                () = sleep(SILENCE) => match self.has_other(asked.session.peer, &rest) {
+                () = sleep(SILENCE) => match self.has_other(asked.session.peer, &(chunk.start..chunk.end)) {
                     true => Came::NothingMore,
                     false => continue,
                 },
@@ -246,7 +268,6 @@ impl Reading {
             let peer = asked.session.peer;
             match came {
                 Came::Chunk(bytes) => {
-                    self.hub.progressed();
                     chunks.pop_front();
                     in_vain = None;
                     let skip = positions.start.saturating_sub(chunk.start);
@@ -257,6 +278,8 @@ impl Reading {
                         // Where nobody reads any more, all of this ends.
                         let _ = self.out.send(Ok(bytes.slice(skip..keep))).await;
                     }
+                    // However long the reader took for it.
+                    self.hub.progressed();
                     continue;
                 }
                 Came::Wrong => {
@@ -282,7 +305,7 @@ impl Reading {
                 }
                 Came::NothingMore => asked.session.pass_over(),
             }
-            asked = self.ask(&rest, in_vain.as_ref()).await?;
+            asked = self.ask(&chunks, in_vain.as_ref()).await?;
         }
         Ok(())
     }
@@ -366,6 +389,8 @@ struct Window {
 /// while the one that is waited for cannot come. The window bounds what is copied.
 struct Asked {
     session: Arc<Session>,
+    /// Where what it was asked for ends.
+    up_to: u64,
     frames: mpsc::UnboundedReceiver<Frame>,
     /// Bytes that came, in the order of positions.
     bytes: VecDeque<(u64, Bytes)>,
@@ -395,7 +420,8 @@ enum Came {
 
 impl Asked {
     /// Asks `session` for `range`.
-    fn of(session: &Arc<Session>, range: &Range<u64>) -> Self {
+    fn of(session: &Arc<Session>, range: Range<u64>) -> Self {
+        let up_to = range.end;
         let (sender, replies) = mpsc::unbounded_channel();
         let (out, frames) = mpsc::unbounded_channel();
         tokio::spawn(copy_out(replies, out));
@@ -403,9 +429,10 @@ impl Asked {
             priority: 1,
             ..Wish::default()
         };
-        session.ask_run(RequestId(0), RangeSet::of(range.clone()), wish, sender);
+        session.ask_run(RequestId(0), RangeSet::of(range), wish, sender);
         Self {
             session: Arc::clone(session),
+            up_to,
             frames,
             bytes: VecDeque::new(),
         }

@@ -310,6 +310,15 @@ impl Session {
         self.offer().ranges().contains_range(range.clone())
     }
 
+    /// Up to where the source offers all of `range`; where that begins, if it does not offer that.
+    pub(crate) fn offers_up_to(&self, range: &Range<u64>) -> u64 {
+        let offer = self.offer();
+        let first = offer.ranges().within(range.clone()).next();
+        first
+            .filter(|offered| offered.start == range.start)
+            .map_or(range.start, |offered| offered.end)
+    }
+
     pub(super) fn offer(&self) -> MutexGuard<'_, Offer> {
         self.offer.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -23,6 +23,8 @@ use crate::data::{Endpoint, dial, greeting, session};
 const CONVERSATION: Duration = Duration::from_secs(30);
 /// How long to wait for as long as others are let in first.
 const TURN: Duration = Duration::from_secs(60);
+/// And how long at least between two attempts.
+const PAUSE_MIN: Duration = Duration::from_millis(100);
 
 /// Why a guest is not in.
 #[derive(Debug, thiserror::Error)]
@@ -81,7 +83,9 @@ pub(crate) async fn join(
     let came = Instant::now();
     let (operations, secret) = loop {
         match ask(endpoint, &invitation, name.clone()).await {
-            Err(JoinError::Full { retry }) if came.elapsed() < TURN => sleep(retry).await,
+            Err(JoinError::Full { retry }) if came.elapsed() < TURN => {
+                sleep(retry.max(PAUSE_MIN)).await;
+            }
             told => break told?,
         }
     };

@@ -89,6 +89,42 @@ async fn who_reads_waits_for_sources_that_are_still_dialled() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_reads_goes_from_one_source_to_the_next_where_each_has_a_part() {
+    let alice = Node::new();
+    let source = alice.path("data");
+    let files = [
+        ("0", noise(21, FILE_BYTES)),
+        ("1", noise(22, FILE_BYTES)),
+        ("2", noise(23, FILE_BYTES)),
+    ];
+    write_files(&source, &files);
+    let snapshot = alice.add(&source);
+    let (ticket, _) = alice.ticket(snapshot, ([127, 0, 0, 1], 1).into());
+    let mut ticket = Ticket::new(ticket.grant().clone(), ticket.secret().cloned(), None);
+    for start in (0..snapshot.bytes).step_by(FILE_BYTES) {
+        let liar = Liar {
+            identity: Identity::generate(),
+            snapshot,
+            pages: alice.pages(),
+            lie: Lie::Offers(start, start + FILE_BYTES as u64),
+            truth: Some(alice.store.clone()),
+            halted: Arc::default(),
+        };
+        let peer = liar.identity.peer_key();
+        let at = neighbour(peer, liar.listen().await).addresses;
+        ticket = ticket.with_source(peer, at.to_vec());
+    }
+    let bob = Node::new();
+    let swarm = bob.swarm(&ticket);
+    let mut parts = swarm.read(0..snapshot.bytes);
+    let mut read = Vec::new();
+    while let Some(part) = soon(parts.recv()).await {
+        read.extend_from_slice(&part.unwrap());
+    }
+    assert!(read == files.map(|(_, bytes)| bytes).concat());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_reads_what_nobody_has_any_more_is_told_so() {
     let bytes = noise(20, 3_000_000);
     let lies: [(LieOf, bool); 2] = [(Lie::Lacks, true), (Lie::Garbles, false)];
