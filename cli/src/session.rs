@@ -22,8 +22,8 @@ use crate::ui::{Console, format};
 const TICK: Duration = Duration::from_millis(100);
 /// What is said after [`STALL`] without an answer.
 const WAITING: &str = "nothing came for 10 s: still waiting for an answer (Ctrl-C stops)";
-/// What is read from stdin for a ticket, at most.
-const TICKET_BYTES_MAX: u64 = 64 * 1024;
+/// What is read from stdin for a ticket or an invitation, at most.
+const LINE_BYTES_MAX: u64 = 64 * 1024;
 
 /// What every command is given.
 #[derive(Debug)]
@@ -118,12 +118,31 @@ impl Context {
         if text != "-" {
             return here(text);
         }
-        let ticket = tokio::select! {
-            ticket = tokio::task::spawn_blocking(read_ticket) => ticket,
-            () = self.interrupt.wait() => return Err(interrupted("stopped before there was a ticket")),
+        here(&ticket(&self.from_stdin("ticket").await?)?)
+    }
+
+    /// An invitation, `-` being one on stdin.
+    pub async fn invitation(&mut self, text: String) -> Result<String, Failure> {
+        if text != "-" {
+            return Ok(text);
+        }
+        let text = self.from_stdin("invitation").await?;
+        match text.is_empty() {
+            true => Err(Failure::usage("there is no invitation on stdin")
+                .hint("pipe one in: `shoal team join - < invitation.txt`")),
+            false => Ok(text),
+        }
+    }
+
+    /// What is on stdin, without the blanks around it.
+    async fn from_stdin(&mut self, what: &'static str) -> Result<String, Failure> {
+        let text = tokio::select! {
+            text = tokio::task::spawn_blocking(move || read_stdin(what)) => text,
+            () = self.interrupt.wait() => {
+                return Err(interrupted(&format!("stopped before there was a {what}")));
+            }
         };
-        let ticket = ticket.map_err(|_| Failure::error("reading stdin failed"))??;
-        here(&ticket)
+        text.map_err(|_| Failure::error("reading stdin failed"))?
     }
 }
 
@@ -363,14 +382,20 @@ fn cut_off() -> Failure {
         .hint("run the same command again; `shoal status` shows the node")
 }
 
-fn read_ticket() -> Result<String, Failure> {
-    let mut text = String::new();
+fn read_stdin(what: &str) -> Result<String, Failure> {
+    let mut bytes = Vec::new();
     std::io::stdin()
         .lock()
-        .take(TICKET_BYTES_MAX)
-        .read_to_string(&mut text)
-        .map_err(|error| Failure::io("cannot read the ticket from stdin", &error))?;
-    match text.trim() {
+        .take(LINE_BYTES_MAX)
+        .read_to_end(&mut bytes)
+        .map_err(|error| Failure::io(format_args!("cannot read the {what} from stdin"), &error))?;
+    // What is no text is none of either, and is told so.
+    Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
+}
+
+/// The ticket that is all of `text`.
+fn ticket(text: &str) -> Result<String, Failure> {
+    match text {
         "" => Err(Failure::usage("there is no ticket on stdin")
             .hint("pipe one in: `shoal get - < ticket.txt`")),
         text if !is_meant_as_ticket(text) => Err(Failure::usage("what is on stdin is no ticket")

@@ -104,7 +104,7 @@ pub async fn run(args: Args, mut context: Context) -> Result<Code, Failure> {
             invitation,
             my_name,
         } => Sub::Join {
-            invitation: context.what(&invitation).await?.text,
+            invitation: context.invitation(invitation).await?,
             my_name,
         },
         command => command,

@@ -7,9 +7,11 @@
 
 use std::time::Duration;
 
+use futures::future::join_all;
 use rand::seq::IndexedRandom;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 use super::{Shared, key_of};
 use crate::team::Exchange;
@@ -21,6 +23,8 @@ const ROUNDS_MAX: usize = 64;
 const NEWS_DELAY: Duration = Duration::from_millis(200);
 /// Whom to tell of what is new, at a time. With six, a thousand know after four rounds.
 const TOLD: usize = 6;
+/// How long to wait for those who are told that this node has left.
+const FAREWELL: Duration = Duration::from_secs(5);
 /// How often to compare with some, in case that news was lost.
 const COMPARE_EVERY: Duration = Duration::from_secs(60);
 
@@ -41,6 +45,9 @@ pub(super) async fn run(shared: Shared) {
             changed = changes.changed() => {
                 if changed.is_err() {
                     return;
+                }
+                if !shared.team.is_member(&shared.team.me()) {
+                    farewell(&shared).await;
                 }
                 shared.handle.membership_changed().await;
                 tokio::time::sleep(NEWS_DELAY).await;
@@ -79,6 +86,17 @@ async fn tell_some(shared: &Shared) {
         let shared = shared.clone();
         tokio::spawn(async move { exchange(&shared, peer, Vec::new(), false).await });
     }
+}
+
+/// Tells all who are connected that this node is no member any more, before it hangs up on them:
+/// it is met by nobody after that.
+async fn farewell(shared: &Shared) {
+    let peers = shared.handle.peers().await;
+    let told = peers
+        .iter()
+        .map(|peer| exchange(shared, peer.peer, Vec::new(), false));
+    // Whoever does not answer hears it from another.
+    let _ = timeout(FAREWELL, join_all(told)).await;
 }
 
 /// Asks and answers until both know the same; then connects anew, if one was a stranger to

@@ -1,6 +1,8 @@
 //! Teams: members find each other and what any of them has; nobody else does.
 
+use std::io::Write;
 use std::path::Path;
+use std::process::Stdio;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use shoal_protocol::id::ChunkId;
@@ -197,6 +199,35 @@ fn an_invitation_lets_one_in_and_no_second() {
     assert_eq!(late.code(&["team", "join", "shoalinvite1garbage"]), 2);
     assert_eq!(late.code(&["team", "members"]), 4);
     assert_eq!(alice.code(&["team", "create", "other"]), 2);
+}
+
+#[test]
+fn who_leaves_is_missed_by_those_who_were_connected() {
+    let (alice, bob) = Node::pair();
+    bob.ok(&["team", "leave"]);
+    alice.knows(1);
+}
+
+#[test]
+fn an_invitation_may_come_from_stdin() {
+    let (alice, bob) = (Node::founder("alice"), Node::new());
+    let invitation = alice.invite();
+    let join = |line: &str| {
+        let mut command = bob.home.command(&["team", "join", "-", "--my-name", "bob"]);
+        let mut running = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut stdin = running.stdin.take().unwrap();
+        writeln!(stdin, "{line}").unwrap();
+        drop(stdin);
+        running.wait().unwrap().code()
+    };
+    assert_eq!(join(""), Some(2));
+    assert_eq!(join(&invitation), Some(0));
+    alice.knows(2);
 }
 
 #[test]
