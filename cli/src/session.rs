@@ -118,7 +118,7 @@ impl Context {
         if text != "-" {
             return here(text);
         }
-        here(&ticket(&self.from_stdin("ticket").await?)?)
+        here(&ticket(&self.read_stdin("ticket").await?)?)
     }
 
     /// An invitation, `-` being one on stdin.
@@ -126,7 +126,7 @@ impl Context {
         if text != "-" {
             return Ok(text);
         }
-        let text = self.from_stdin("invitation").await?;
+        let text = self.read_stdin("invitation").await?;
         match text.is_empty() {
             true => Err(Failure::usage("there is no invitation on stdin")
                 .hint("pipe one in: `shoal team join - < invitation.txt`")),
@@ -135,7 +135,7 @@ impl Context {
     }
 
     /// What is on stdin, without the blanks around it.
-    async fn from_stdin(&mut self, what: &'static str) -> Result<String, Failure> {
+    async fn read_stdin(&mut self, what: &'static str) -> Result<String, Failure> {
         let text = tokio::select! {
             text = tokio::task::spawn_blocking(move || read_stdin(what)) => text,
             () = self.interrupt.wait() => {
