@@ -46,13 +46,10 @@ pub(super) async fn run(shared: Shared) {
                 if changed.is_err() {
                     return;
                 }
-                if !shared.team.is_member(&shared.team.me()) {
-                    farewell(&shared).await;
-                }
-                shared.handle.membership_changed().await;
+                heed(&shared).await;
                 tokio::time::sleep(NEWS_DELAY).await;
                 changes.mark_unchanged();
-                shared.handle.membership_changed().await;
+                heed(&shared).await;
                 tell_some(&shared).await;
             }
         }
@@ -86,6 +83,14 @@ async fn tell_some(shared: &Shared) {
         let shared = shared.clone();
         tokio::spawn(async move { exchange(&shared, peer, Vec::new(), false).await });
     }
+}
+
+/// Has connections follow from who is a member now.
+async fn heed(shared: &Shared) {
+    if !shared.team.is_member(&shared.team.me()) {
+        farewell(shared).await;
+    }
+    shared.handle.membership_changed().await;
 }
 
 /// Tells all who are connected that this node is no member any more, before it hangs up on them:

@@ -202,13 +202,6 @@ fn an_invitation_lets_one_in_and_no_second() {
 }
 
 #[test]
-fn who_leaves_is_missed_by_those_who_were_connected() {
-    let (alice, bob) = Node::pair();
-    bob.ok(&["team", "leave"]);
-    alice.knows(1);
-}
-
-#[test]
 fn an_invitation_may_come_from_stdin() {
     let (alice, bob) = (Node::founder("alice"), Node::new());
     let invitation = alice.invite();
