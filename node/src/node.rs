@@ -12,6 +12,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use futures::future::BoxFuture;
+use libp2p_identity::ed25519;
 use shoal_protocol::id::SnapshotId;
 use shoal_protocol::peer::PeerKey;
 use shoal_store::disk::real::RealDisk;
@@ -27,7 +28,7 @@ use crate::identity::{IDENTITY_FILE, Identity};
 use crate::operations::get::Gets;
 use crate::plane::Plane;
 use crate::shares::Shares;
-use crate::team::{TeamBook, TeamError};
+use crate::team::TeamBook;
 
 /// How long operations may take to leave things in order when the node closes.
 const CLOSE_TIME_MAX: Duration = Duration::from_secs(30);
@@ -264,13 +265,29 @@ impl Node {
         if self.stop().is_cancelled() {
             return Err(ApiError::interrupted());
         }
-        if !self.team().is_in() {
-            return Err(TeamError::None.into());
-        }
+        self.team().check_in()?;
         if finding.is_none() {
             *finding = Some(Arc::new(Finding::start(self).await?));
         }
         Ok(Arc::clone(finding.as_ref().expect("started")))
+    }
+
+    /// Ends this node's own membership, by the root's word if its key is given. Gives how many
+    /// of the others heard of it.
+    pub(crate) async fn leave_team(
+        &self,
+        root: Option<ed25519::Keypair>,
+    ) -> Result<usize, ApiError> {
+        let finding = self.finding().await?;
+        finding.meet_somebody().await;
+        // Locked until it was said: the control plane of a node that is in no team is closed.
+        let mut finding = self.0.finding.lock().await;
+        let (book, me) = (self.team().clone(), self.peer());
+        blocking(move || book.revoke(me, root.as_ref())).await?;
+        match finding.take() {
+            Some(finding) => Ok(finding.part().await),
+            None => Ok(0),
+        }
     }
 
     /// The control plane, if it runs.

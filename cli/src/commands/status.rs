@@ -4,6 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use shoal_node::api::{Activity, AdvertStatus, Phase, Risk, ShareInfo, Status};
 
+use super::team;
 use crate::error::{Code, Failure};
 use crate::session::Context;
 use crate::ui::progress::waiting;
@@ -89,6 +90,10 @@ fn overview(status: &Status) -> String {
             format::bytes(store.free_bytes)
         ),
     );
+    if let Some(team) = &status.team {
+        let role = team::role(team.role);
+        row("team", format!("{}, {role}", format::name(&team.name)));
+    }
     if status.daemon {
         row(
             "moved",

@@ -59,7 +59,8 @@ pub enum Sub {
         /// How many nodes may join with it
         #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
         uses: u32,
-        /// End their membership after this long: for nodes that come and go
+        /// End their membership this long after they join, give or take ten minutes that clocks
+        /// may be apart: for nodes that come and go
         #[arg(long, value_name = "TIME", value_parser = values::some_time)]
         stay: Option<Duration>,
     },
@@ -94,7 +95,11 @@ pub enum Sub {
         root_key: PathBuf,
     },
     /// Leave the team, for good
-    Leave,
+    Leave {
+        /// Also as the only admin, without whom nobody lets in or revokes others
+        #[arg(long)]
+        force: bool,
+    },
 }
 
 /// Does it.
@@ -129,7 +134,7 @@ pub async fn run(args: Args, mut context: Context) -> Result<Code, Failure> {
                 Sub::Members { all } => members(session, all).await,
                 Sub::Revoke { node, root_key } => revoke(session, node, root_key).await,
                 Sub::Admin { node, root_key } => admin(session, node, &root_key).await,
-                Sub::Leave => leave(session).await,
+                Sub::Leave { force } => leave(session, force).await,
             }?;
             Ok(Code::Ok)
         })
@@ -234,12 +239,19 @@ async fn members(session: &mut Session, all: bool) -> Result<(), Failure> {
     if session.json {
         return out::json(&team);
     }
-    out::text(&render(&team.members))
+    out::text(&render(&team.members))?;
+    if let Some(ended) = &team.ended {
+        session
+            .console
+            .say(&format!("{ended}: this is what it knew then"));
+    }
+    Ok(())
 }
 
 async fn revoke(session: &mut Session, node: String, key: Option<PathBuf>) -> Result<(), Failure> {
     let request = MemberRequest {
         node: Some(node.clone()),
+        force: false,
         root_key: key.as_deref().map(root_key).transpose()?,
     };
     let team = session.client.team_revoke(&request).await?;
@@ -254,6 +266,7 @@ async fn revoke(session: &mut Session, node: String, key: Option<PathBuf>) -> Re
 async fn admin(session: &mut Session, node: String, key: &Path) -> Result<(), Failure> {
     let request = MemberRequest {
         node: Some(node.clone()),
+        force: false,
         root_key: Some(root_key(key)?),
     };
     let team = session.client.team_admin(&request).await?;
@@ -264,16 +277,29 @@ async fn admin(session: &mut Session, node: String, key: &Path) -> Result<(), Fa
     )
 }
 
-async fn leave(session: &mut Session) -> Result<(), Failure> {
+async fn leave(session: &mut Session, force: bool) -> Result<(), Failure> {
     let request = MemberRequest {
         node: None,
+        force,
         root_key: None,
     };
     let team = session.client.team_revoke(&request).await?;
+    let name = format::name(&team.name);
+    let others = team.members.iter().filter(|member| is_in(member)).count();
     said(
         session,
         &team,
-        &format!("left {}", format::name(&team.name)),
+        &match (others, team.told.unwrap_or_default()) {
+            (0, _) => format!("left {name}, in which nobody is now"),
+            (_, 0) => format!(
+                "left {name}; none of its members could be told: they list this node until one \
+                 of its admins revokes it"
+            ),
+            (_, told) => format!(
+                "left {name}; {} heard it",
+                format::counted(told as u64, "member")
+            ),
+        },
     )
 }
 
@@ -285,6 +311,17 @@ fn said(session: &Session, team: &TeamInfo, sentence: &str) -> Result<(), Failur
     Ok(())
 }
 
+/// What a role is called.
+pub(super) fn role(role: TeamRole) -> &'static str {
+    match role {
+        TeamRole::Admin => "admin",
+        TeamRole::Member => "member",
+        TeamRole::Expired => "expired",
+        TeamRole::Revoked => "revoked",
+        TeamRole::Left => "left",
+    }
+}
+
 fn is_in(member: &MemberInfo) -> bool {
     matches!(member.role, TeamRole::Admin | TeamRole::Member)
 }
@@ -292,12 +329,7 @@ fn is_in(member: &MemberInfo) -> bool {
 fn render(members: &[MemberInfo]) -> String {
     let mut table = Table::new([Align::Left, Align::Left, Align::Left, Align::Left]);
     for member in members {
-        let role = match member.role {
-            TeamRole::Admin => "admin",
-            TeamRole::Member => "member",
-            TeamRole::Expired => "expired",
-            TeamRole::Revoked => "revoked",
-        };
+        let role = role(member.role);
         let role = match member.is_me {
             true => format!("{role}, this node"),
             false => role.to_owned(),

@@ -169,9 +169,18 @@ fn did_not_start(code: Option<i32>, log: &Path, begin: u64) -> Failure {
         line.map(|line| line.trim().to_owned())
     };
     let code = Code::from_number(code).unwrap_or(Code::Error);
-    let message = said("error:").unwrap_or_else(|| "the node ended before it was ready".to_owned());
-    let log_is = format!("its log is {}", log.display());
-    Failure::new(code, message).hint(said("hint:").unwrap_or(log_is))
+    // On a full disk there is no room for the reason either.
+    let (message, hint) = match code {
+        Code::NoSpace => (
+            format!("there is no room for {} and what is beside it", log.display()),
+            "make room and run the same command again".to_owned(),
+        ),
+        _ => (
+            "the node ended before it was ready".to_owned(),
+            format!("its log is {}", log.display()),
+        ),
+    };
+    Failure::new(code, said("error:").unwrap_or(message)).hint(said("hint:").unwrap_or(hint))
 }
 
 fn tail(log: &Path, begin: u64) -> std::io::Result<String> {

@@ -5,17 +5,19 @@
 //! with what was new to it, so that all know after a few rounds, and nobody tells all.
 //! Refuses: what is exchanged (`team::exchange`).
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::future::join_all;
 use rand::seq::IndexedRandom;
+use shoal_protocol::peer::PeerKey;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::{Shared, key_of};
-use crate::team::Exchange;
-use shoal_control::{ControlEvent, Multiaddr, PeerId, Protocol};
+use crate::team::{Exchange, TeamBook};
+use shoal_control::{ControlEvent, ControlHandle, Multiaddr, PeerId, Protocol};
 
 /// Questions and answers in one exchange; a team of the greatest size takes fewer.
 const ROUNDS_MAX: usize = 64;
@@ -46,10 +48,10 @@ pub(super) async fn run(shared: Shared) {
                 if changed.is_err() {
                     return;
                 }
-                heed(&shared).await;
+                shared.handle.membership_changed().await;
                 tokio::time::sleep(NEWS_DELAY).await;
                 changes.mark_unchanged();
-                heed(&shared).await;
+                shared.handle.membership_changed().await;
                 tell_some(&shared).await;
             }
         }
@@ -85,54 +87,69 @@ async fn tell_some(shared: &Shared) {
     }
 }
 
-/// Has connections follow from who is a member now.
-async fn heed(shared: &Shared) {
-    if !shared.team.is_member(&shared.team.me()) {
-        farewell(shared).await;
-    }
-    shared.handle.membership_changed().await;
-}
-
-/// Tells all who are connected that this node is no member any more, before it hangs up on them:
-/// it is met by nobody after that.
-async fn farewell(shared: &Shared) {
-    let peers = shared.handle.peers().await;
-    let told = peers
-        .iter()
-        .map(|peer| exchange(shared, peer.peer, Vec::new(), false));
-    // Whoever does not answer hears it from another.
-    let _ = timeout(FAREWELL, join_all(told)).await;
-}
-
-/// Asks and answers until both know the same; then connects anew, if one was a stranger to
-/// the other before.
-async fn exchange(shared: &Shared, peer: PeerId, addresses: Vec<Multiaddr>, reconnect: bool) {
-    let Some(key) = key_of(&peer) else { return };
-    let Some(mut said) = Exchange::first(&shared.team) else {
-        return;
-    };
-    for _ in 0..ROUNDS_MAX {
-        let answer = (shared.handle)
-            .admit(peer, addresses.clone(), said.clone().into())
-            .await;
-        let answer = match answer {
-            Ok(answer) => answer,
-            Err(error) => return tracing::debug!(%peer, %error, "no exchange"),
-        };
-        let (team, most) = (shared.team.clone(), Protocol::Admit.request_bytes_max());
-        let next = spawn_blocking(move || Exchange::answer(&team, &key, &answer, most));
-        match next.await {
-            Ok(Ok(Some(next))) if next.goes_on(&said) => said = next.bytes,
-            Ok(Ok(Some(_))) => break,
-            Ok(Ok(None)) => return tracing::debug!(%peer, "it is no member of the team"),
-            Ok(Err(error)) => {
-                return tracing::warn!(%error, "what is new of the team is not taken in");
-            }
-            Err(_) => return,
+/// Tells all who are connected that this node is no member any more, which is met by nobody
+/// after that. Gives how many heard it; they tell the others.
+pub(super) async fn farewell(handle: &ControlHandle, team: &TeamBook) -> usize {
+    let peers = handle.peers().await;
+    let heard = AtomicUsize::new(0);
+    let tell = async |peer| {
+        if converse(handle, team, peer, &[]).await.is_some() {
+            heard.fetch_add(1, Ordering::Relaxed);
         }
-    }
-    if reconnect && shared.team.is_member(&key) {
+    };
+    // Whoever does not answer hears it from another.
+    let _ = timeout(FAREWELL, join_all(peers.iter().map(|peer| tell(peer.peer)))).await;
+    heard.into_inner()
+}
+
+/// Brings a peer up to date, and this node; then connects anew, if one was a stranger to the
+/// other before.
+async fn exchange(shared: &Shared, peer: PeerId, addresses: Vec<Multiaddr>, reconnect: bool) {
+    let met = converse(&shared.handle, &shared.team, peer, &addresses).await;
+    if let Some(key) = met
+        && reconnect
+        && shared.team.is_in()
+        && shared.team.is_member(&key)
+    {
         shared.handle.membership_changed().await;
         shared.handle.reconnect(peer, addresses).await;
     }
+}
+
+/// Asks and answers until both know the same. Gives who it was, if it took part.
+async fn converse(
+    handle: &ControlHandle,
+    team: &TeamBook,
+    peer: PeerId,
+    addresses: &[Multiaddr],
+) -> Option<PeerKey> {
+    let key = key_of(&peer)?;
+    let mut said = Exchange::first(team)?;
+    for _ in 0..ROUNDS_MAX {
+        let answer = handle
+            .admit(peer, addresses.to_vec(), said.clone().into())
+            .await;
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) => {
+                tracing::debug!(%peer, %error, "no exchange");
+                return None;
+            }
+        };
+        let (book, most) = (team.clone(), Protocol::Admit.request_bytes_max());
+        let next = spawn_blocking(move || Exchange::answer(&book, &key, &answer, most));
+        match next.await.ok()? {
+            Ok(Some(next)) if next.goes_on(&said) => said = next.bytes,
+            Ok(Some(_)) => break,
+            Ok(None) => {
+                tracing::debug!(%peer, "it is no member of the team");
+                return None;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "what is new of the team is not taken in");
+                return None;
+            }
+        }
+    }
+    Some(key)
 }

@@ -29,6 +29,7 @@ use shoal_protocol::id::SnapshotId;
 use shoal_protocol::peer::PeerKey;
 use shoal_store::Store;
 use shoal_store::providers::ProviderStore;
+use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -44,6 +45,8 @@ pub(crate) use starting::remember_minter;
 
 /// Snapshots that wait to be announced; one more is left to the next sweep.
 const ADDED_MAX: usize = 256;
+/// How long who leaves waits for somebody to tell it to.
+const MEETING: Duration = Duration::from_secs(5);
 /// How often records are tidied and written.
 const TIDY_EVERY: Duration = Duration::from_secs(60);
 
@@ -84,6 +87,27 @@ impl Finding {
         // The next sweep brings what does not fit.
         let _ = self.added.try_send(snapshot);
         self.new_places.notify_one();
+    }
+
+    /// Waits until a member is connected, for a while.
+    pub(crate) async fn meet_somebody(&self) {
+        let mut events = self.handle.events();
+        let met = async {
+            while self.handle.peers().await.is_empty() {
+                let event = events.recv().await;
+                if matches!(event, Err(RecvError::Closed)) {
+                    return;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(MEETING, met).await;
+    }
+
+    /// Stops for a node that has left: says so first to who is connected. Gives how many heard.
+    pub(crate) async fn part(&self) -> usize {
+        let told = contact::farewell(&self.handle, &self.team).await;
+        self.close().await;
+        told
     }
 
     /// Stops, and writes down what it knows.

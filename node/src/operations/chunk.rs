@@ -51,8 +51,9 @@ impl Node {
         }
         if !self.team().is_in() {
             let message = format!("{} is not here", id.short());
-            return Err(ApiError::new(ErrorKind::NotFound, message)
-                .hint("what others hold is found in a team: `shoal join` enters one"));
+            let not_here = ApiError::new(ErrorKind::NotFound, message)
+                .hint("what others hold is found in a team: `shoal team join` enters one");
+            return Err(self.out_of_team(not_here));
         }
         tokio::select! {
             bytes = self.chunk_of_others(id, cancelled) => bytes,

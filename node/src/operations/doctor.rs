@@ -25,6 +25,7 @@ impl Node {
             clock(unix_now_s()),
         ];
         checks.push(self.door().await);
+        checks.extend(self.membership());
         checks.push(self.history().await?);
         Ok(checks)
     }
@@ -78,13 +79,28 @@ impl Node {
                 Verdict::Warning,
                 "only this machine can connect".to_owned(),
             )
-            .hinted("there is no network interface but loopback"),
+            .hinted(
+                "`listen` in `shoal config show` keeps to loopback, or there is no other interface",
+            ),
             (false, true) => check(
                 "port",
                 Verdict::Good,
                 format!("answers at {}", open.join(", ")),
             ),
         }
+    }
+
+    /// Whether the node is in the team that it knows; nothing where it knows none.
+    fn membership(&self) -> Option<Check> {
+        let (_, _, name) = self.team().team()?;
+        Some(match self.team().check_in() {
+            Ok(()) => check("team", Verdict::Good, format!("in team {name}")),
+            Err(ended) => {
+                let ended = ApiError::from(ended);
+                let found = check("team", Verdict::Warning, ended.message);
+                found.hinted(ended.hint.unwrap_or_default())
+            }
+        })
     }
 
     async fn history(&self) -> Result<Check, ApiError> {

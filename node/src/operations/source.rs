@@ -65,7 +65,7 @@ impl Node {
             Target::Ticket { ticket, inside } => (inside, Some(*ticket)),
             Target::Snapshot { inside, .. } => (inside, None),
             Target::Unknown { inside, .. } if self.team().is_in() => (inside, None),
-            Target::Unknown { snapshot, .. } => return Err(not_here(&snapshot)),
+            Target::Unknown { snapshot, .. } => return Err(self.out_of_team(not_here(&snapshot))),
             Target::Path(_) => unreachable!("`of_artifact` gives no paths"),
         };
         if let Some(ticket) = &ticket {
@@ -91,7 +91,7 @@ impl Node {
             // Where nobody can be asked, its lists and most of its bytes may well be here.
             (Some(row), _) => row.snapshot,
             (None, Some(swarm)) => swarm.snapshot().await?,
-            (None, None) => return Err(not_whole(&id)),
+            (None, None) => return Err(self.out_of_team(not_whole(&id))),
         };
         Ok(Source {
             id,

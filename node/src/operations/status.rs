@@ -3,7 +3,7 @@
 use shoal_store::progress::Silent;
 
 use super::source::holders;
-use crate::api::{ApiError, ControlStatus, Risk, Status};
+use crate::api::{ApiError, ControlStatus, Risk, Status, TeamInfo, TeamStatus};
 use crate::node::{Node, blocking};
 use crate::versions::{self, History};
 use shoal_control::ControlTraffic;
@@ -15,6 +15,7 @@ impl Node {
         let listening = self.plane().listening().await;
         let hello = self.hello();
         let finding = self.found().await;
+        let team = self.team_info().await.ok();
         Ok(Status {
             peer: hello.peer,
             home: self.home().to_owned(),
@@ -30,6 +31,7 @@ impl Node {
             peers_connected: self.plane().guests().await,
             wire_in,
             wire_out,
+            team: team.map(|TeamInfo { name, role, .. }| TeamStatus { name, role }),
             control: finding.as_ref().map(|finding| control(finding.traffic())),
             advertising: finding.and_then(|finding| finding.advertising()),
         })

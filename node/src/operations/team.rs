@@ -7,6 +7,7 @@ use data_encoding::HEXLOWER;
 use libp2p_identity::ed25519;
 use shoal_protocol::access::team::{Invitation, InvitationError, Member, MemberName, TeamName};
 use shoal_protocol::peer::PeerKey;
+use shoal_protocol::wire::NotWelcomeReason;
 
 use crate::api::{
     ApiError, ErrorKind, InviteRequest, Invited, JoinRequest, MemberInfo, MemberRequest,
@@ -14,16 +15,20 @@ use crate::api::{
 };
 use crate::finding;
 use crate::node::{Node, blocking, unix_now_s};
-use crate::team::{self, JoinError, TeamError};
+use crate::team::{self, Ended, JoinError, TeamError};
 
 /// What the text of a root key begins with.
 const ROOT_KEY: &str = "shoalroot1";
+/// How who is out of a team for good comes back.
+const ANOTHER_HOME: &str = "it may found or join another team; this one lets in a new home, which \
+                            has a new key: set SHOAL_HOME to another directory";
 
 impl Node {
     /// The team, and who is in it. `NotFound` if the node is in none.
     pub async fn team_info(&self) -> Result<TeamInfo, ApiError> {
         let (id, root, name) = self.team().team().ok_or(TeamError::None)?;
         let (me, now) = (self.peer(), unix_now_s());
+        let ended = self.team().check_in().err();
         let members = self.team().members();
         let called = |node: &PeerKey| match members.iter().find(|m| m.node == *node) {
             _ if *node == root => "the root key".to_owned(),
@@ -50,6 +55,8 @@ impl Node {
             id,
             name,
             role: mine.map_or(TeamRole::Revoked, |info| info.role),
+            ended: ended.map(|ended| ended.to_string()),
+            told: None,
             members: infos,
         })
     }
@@ -107,16 +114,28 @@ impl Node {
         self.team_info().await
     }
 
-    /// Ends a membership: another's, as an admin or with the root key, or this node's own.
+    /// Ends a membership: another's, as an admin or with the root key, or this node's own. The
+    /// latter says how many heard of it.
     pub async fn team_revoke(&self, request: MemberRequest) -> Result<TeamInfo, ApiError> {
         let node = match &request.node {
             Some(text) => self.member(text)?,
             None => self.peer(),
         };
         let root = request.root_key.as_deref().map(root_key).transpose()?;
-        let book = self.team().clone();
-        blocking(move || book.revoke(node, root.as_ref())).await?;
-        self.team_info().await
+        if node != self.peer() {
+            let book = self.team().clone();
+            blocking(move || book.revoke(node, root.as_ref())).await?;
+            return self.team_info().await;
+        }
+        if self.team().is_last_admin() && !request.force {
+            return Err(TeamError::LastAdmin.into());
+        }
+        let told = self.leave_team(root).await?;
+        let info = self.team_info().await?;
+        Ok(TeamInfo {
+            told: Some(told),
+            ..info
+        })
     }
 
     /// Makes a member an admin, which takes the root key.
@@ -133,14 +152,27 @@ impl Node {
         self.team_info().await
     }
 
+    /// `otherwise`, for which the reason may be that this node is in a team no more.
+    pub(super) fn out_of_team(&self, otherwise: ApiError) -> ApiError {
+        match self.team().check_in() {
+            Err(ended @ TeamError::Ended(..)) => {
+                let ended = ApiError::from(ended);
+                let message = format!("{}, and {}", otherwise.message, ended.message);
+                ApiError { message, ..ended }
+            }
+            _ => otherwise,
+        }
+    }
+
     /// The member that `text` means.
     fn member(&self, text: &str) -> Result<PeerKey, ApiError> {
-        self.team().team().ok_or(TeamError::None)?;
+        self.team().check_in()?;
         let members = self.team().members();
         let means = |member: &&Member| {
             member.name == text || (text.len() > 3 && member.node.to_string().starts_with(text))
         };
-        let found: Vec<_> = members.iter().filter(means).collect();
+        let is_in = |member: &&Member| self.team().is_member(&member.node);
+        let found: Vec<_> = members.iter().filter(means).filter(is_in).collect();
         match found[..] {
             [member] => Ok(member.node),
             [] => Err(ApiError::new(
@@ -148,17 +180,19 @@ impl Node {
                 format!("`{text}` is no member of the team"),
             )
             .hint("`shoal team members` lists them")),
-            _ => Err(ApiError::new(
-                ErrorKind::Usage,
-                format!("{} members are called `{text}`", found.len()),
-            )
-            .hint("say which by its PeerId, which `shoal team members --json` prints")),
+            _ => {
+                let message = format!("{} members are called `{text}`", found.len());
+                let which: Vec<_> = found.iter().map(|m| m.node.to_string()).collect();
+                Err(ApiError::new(ErrorKind::Usage, message)
+                    .hint(format!("say which by its PeerId: {}", which.join(", "))))
+            }
         }
     }
 }
 
 fn role(member: &Member, now: u64) -> TeamRole {
     match member.expires_unix_s {
+        _ if member.revoked_by == Some(member.node) => TeamRole::Left,
         _ if member.revoked_by.is_some() => TeamRole::Revoked,
         _ if member.is_admin => TeamRole::Admin,
         Some(end) if end < now => TeamRole::Expired,
@@ -203,6 +237,14 @@ impl From<TeamError> for ApiError {
         match error {
             TeamError::None => Self::new(ErrorKind::NotFound, message)
                 .hint("`shoal team create NAME` founds one, `shoal team join` joins one"),
+            TeamError::Ended(_, Ended::Expired) => Self::new(ErrorKind::NotPermitted, message)
+                .hint("ask an admin for a new invitation: `shoal team invite`"),
+            TeamError::Ended(_, Ended::Left | Ended::Revoked) => {
+                Self::new(ErrorKind::NotPermitted, message).hint(ANOTHER_HOME)
+            }
+            TeamError::LastAdmin => Self::new(ErrorKind::Usage, message).hint(
+                "`shoal team admin NODE --root-key FILE` makes another; --force goes all the same",
+            ),
             TeamError::Another(_) => Self::new(ErrorKind::Usage, message)
                 .hint("set SHOAL_HOME to another directory for another team"),
             TeamError::NotAdmin => Self::new(ErrorKind::NotPermitted, message)
@@ -227,6 +269,9 @@ impl From<JoinError> for ApiError {
         match error {
             JoinError::Unreachable(_) => Self::new(ErrorKind::NoSource, message)
                 .hint("is `shoal up` running there, and its port open?"),
+            JoinError::NotWelcome(NotWelcomeReason::Revoked) => {
+                Self::new(ErrorKind::NotPermitted, message).hint(ANOTHER_HOME)
+            }
             JoinError::NotWelcome(_) => Self::new(ErrorKind::NotPermitted, message)
                 .hint("ask an admin for a new one: `shoal team invite`"),
             JoinError::Full { .. } => Self::new(ErrorKind::NoSource, message)

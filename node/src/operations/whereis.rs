@@ -21,6 +21,7 @@ use crate::data::{FetchEvent, Offering, SwarmOptions};
 use crate::finding::{Finding, Searched, Sighting, Until};
 use crate::node::{Node, blocking};
 use crate::resolve::Target;
+use crate::team::TeamError;
 
 /// How long those who are named may take to say what they have, while none of them has.
 const ANSWERS: Duration = Duration::from_secs(2);
@@ -55,9 +56,13 @@ impl Node {
             true => Some(self.finding().await?),
             false => None,
         };
-        match sought {
+        let found = match sought {
             Sought::Snapshot(id) => self.where_snapshot(finding, id).await,
             Sought::Part(subject) => self.where_part(finding, subject).await,
+        }?;
+        match self.team().check_in() {
+            Err(ended @ TeamError::Ended(..)) if found.holders.is_empty() => Err(ended.into()),
+            _ => Ok(found),
         }
     }
 

@@ -31,9 +31,15 @@ pub enum TeamError {
     /// The node is in no team.
     #[error("this node is in no team")]
     None,
+    /// It is in none any more.
+    #[error("{}", ended(.0, *.1))]
+    Ended(String, Ended),
     /// It is in one already.
     #[error("this node is in team {0} already, and a home has one team")]
     Another(String),
+    /// Without this node, nobody could let in or revoke others.
+    #[error("this node is the only admin: without it nobody can let in or revoke others")]
+    LastAdmin,
     /// Only admins may.
     #[error("this node is no admin of the team")]
     NotAdmin,
@@ -55,6 +61,25 @@ pub enum TeamError {
     /// It could not be remembered.
     #[error(transparent)]
     File(#[from] TeamFileError),
+}
+
+/// How a node's membership came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It said so itself. For good.
+    Left,
+    /// Somebody else said so. For good.
+    Revoked,
+    /// It was let in for a time, which is over; it may be let in again.
+    Expired,
+}
+
+fn ended(team: &str, how: Ended) -> String {
+    match how {
+        Ended::Left => format!("this node left team {team}"),
+        Ended::Revoked => format!("this node was revoked in team {team}"),
+        Ended::Expired => format!("this node was in team {team} for a time, which is over"),
+    }
 }
 
 /// The team of a node. Clones are the same book.
@@ -129,6 +154,47 @@ impl State {
         let standing = self.team.standing(node, now_unix_s);
         matches!(standing, Standing::Member | Standing::Admin)
     }
+
+    /// Whether it is one only since clocks may be apart: it may be let in anew.
+    pub(super) fn is_nearly_over(&self, node: &PeerKey, now_unix_s: u64) -> bool {
+        let end = self.team.stays_until(node);
+        self.team.standing(node, now_unix_s) == Standing::Member
+            && end.is_some_and(|end| end < now_unix_s)
+    }
+
+    /// How the membership of `node` ended, if it did.
+    fn ended(&self, node: &PeerKey, now_unix_s: u64) -> Option<Ended> {
+        match self.team.standing(node, now_unix_s) {
+            Standing::Member | Standing::Admin => None,
+            Standing::Revoked if self.team.revoked_by(node) == Some(*node) => Some(Ended::Left),
+            Standing::Revoked => Some(Ended::Revoked),
+            Standing::Stranger => Some(Ended::Expired),
+        }
+    }
+
+    fn check_admin(&self, me: &PeerKey, now_unix_s: u64) -> Result<(), TeamError> {
+        match (
+            self.team.standing(me, now_unix_s),
+            self.ended(me, now_unix_s),
+        ) {
+            (Standing::Admin, _) => Ok(()),
+            (_, Some(ended)) => Err(TeamError::Ended(self.name.to_string(), ended)),
+            _ => Err(TeamError::NotAdmin),
+        }
+    }
+
+    /// Whether `me` may become a member of the team of `root` now, being what it is to this one.
+    fn lets_go(&self, me: &PeerKey, root: &PeerKey, now_unix_s: u64) -> Result<(), TeamError> {
+        let (name, is_same) = (self.name.to_string(), self.team.root() == *root);
+        match self.ended(me, now_unix_s) {
+            None if is_same && self.is_nearly_over(me, now_unix_s) => Ok(()),
+            None => Err(TeamError::Another(name)),
+            Some(Ended::Expired) => Ok(()),
+            // That others may not have heard of it takes nothing back.
+            Some(ended) if is_same => Err(TeamError::Ended(name, ended)),
+            Some(Ended::Left | Ended::Revoked) => Ok(()),
+        }
+    }
 }
 
 impl TeamBook {
@@ -200,6 +266,57 @@ impl TeamBook {
     /// Whether this node is a member in good standing.
     pub(crate) fn is_in(&self) -> bool {
         self.is_member(&self.me())
+    }
+
+    /// An error unless it is.
+    pub(crate) fn check_in(&self) -> Result<(), TeamError> {
+        let (me, now) = (self.me(), self.now_unix_s());
+        let ended = self.read(|state| {
+            let ended = state.ended(&me, now)?;
+            Some(TeamError::Ended(state.name.to_string(), ended))
+        });
+        match ended {
+            None => Err(TeamError::None),
+            Some(None) => Ok(()),
+            Some(Some(ended)) => Err(ended),
+        }
+    }
+
+    /// Waits until it is a member no more. Gives why.
+    pub(crate) async fn out(&self) -> TeamError {
+        let mut changes = self.changes();
+        loop {
+            if let Err(out) = self.check_in() {
+                return out;
+            }
+            if changes.changed().await.is_err() {
+                // The book is here.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Whether it may be let into the team of `root`.
+    pub(super) fn may_enter(&self, root: &PeerKey) -> Result<(), TeamError> {
+        let (me, now) = (self.me(), self.now_unix_s());
+        let lets_go = self.read(|state| state.lets_go(&me, root, now));
+        lets_go.unwrap_or(Ok(()))
+    }
+
+    /// Whether without it nobody could let in or revoke others, of whom there are some.
+    pub(crate) fn is_last_admin(&self) -> bool {
+        let (me, now) = (self.me(), self.now_unix_s());
+        let is_last = self.read(|state| {
+            let members = state.team.members().into_iter();
+            let others = members.filter(|member| member.node != me);
+            let others: Vec<_> = others
+                .map(|member| state.team.standing(&member.node, now))
+                .collect();
+            state.team.standing(&me, now) == Standing::Admin
+                && others.contains(&Standing::Member)
+                && !others.contains(&Standing::Admin)
+        });
+        is_last.unwrap_or(false)
     }
 
     /// Whether `node` is a member in good standing.
@@ -294,7 +411,7 @@ impl TeamBook {
         let signs = root.clone();
         self.change(|state| {
             if let Some(state) = state {
-                return Err(TeamError::Another(state.name.to_string()));
+                state.lets_go(&me, &PeerKey::of(&signs), now)?;
             }
             let mut team = Team::new(PeerKey::of(&signs));
             let naming = Action::NameAdmin {
@@ -325,19 +442,20 @@ impl TeamBook {
     ) -> Result<(), TeamError> {
         let (me, now) = (self.me(), self.now_unix_s());
         self.change(|state| {
-            if let Some(state) = state
-                && (state.team.root() != root || state.is_member(&me, now))
-            {
-                return Err(TeamError::Another(state.name.to_string()));
-            }
-            let mut team = Team::new(root);
-            team.merge(operations);
-            let entered = State {
-                team,
+            let mut entered = State {
+                team: Team::new(root),
                 name,
-                secrets: secret.into_iter().collect(),
+                secrets: Vec::new(),
                 invitations: Vec::new(),
             };
+            if let Some(state) = state {
+                state.lets_go(&me, &root, now)?;
+                if state.team.root() == root {
+                    entered.clone_from(state);
+                }
+            }
+            entered.team.merge(operations);
+            entered.secrets.extend(secret);
             if !entered.is_member(&me, now) {
                 return Err(TeamError::NoMember(me));
             }
@@ -359,9 +477,7 @@ impl TeamBook {
         let me = self.me();
         self.change_team(|state| {
             let now = self.now_unix_s();
-            if state.team.standing(&me, now) != Standing::Admin {
-                return Err(TeamError::NotAdmin);
-            }
+            state.check_admin(&me, now)?;
             state.invitations.retain(|record| record.is_good(now));
             if state.invitations.len() == INVITATIONS_MAX {
                 return Err(TeamError::Invitations);
@@ -408,8 +524,8 @@ impl TeamBook {
                 Standing::Member => None,
                 Standing::Stranger | Standing::Revoked => return Err(TeamError::NoMember(node)),
             };
-            if !leaves && root.is_none() && state.team.standing(&me, now) != Standing::Admin {
-                return Err(TeamError::NotAdmin);
+            if !leaves && root.is_none() {
+                state.check_admin(&me, now)?;
             }
             say(state, signs, now, revocation(node, last))?;
             if !leaves {

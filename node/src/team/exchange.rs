@@ -2,12 +2,13 @@
 //!
 //! Owns: one question and one answer, the same on whatever carries them: what the asker has,
 //! and what of the answerer's it lacks. Asked in both directions, or twice with the answer to
-//! the answer, both know the same. Refuses: to answer those who show no membership.
+//! the answer, both know the same. Refuses: to answer those who show no membership; who was
+//! revoked is told that it was, and nothing more.
 
 use bincode::{Decode, Encode};
 use shoal_protocol::access::team::{
-    BATCH_BYTES_MAX, Batch, EpochSecret, HEADS_MAX, Heads, MembershipProof, Standing,
-    TEAM_BYTES_MAX,
+    BATCH_BYTES_MAX, Batch, EpochSecret, HEADS_MAX, Heads, MembershipProof, ProofError,
+    SignedOperation, Standing, TEAM_BYTES_MAX,
 };
 use shoal_protocol::bounded::List;
 use shoal_protocol::codec;
@@ -53,23 +54,28 @@ pub(crate) struct Exchange {
 impl Exchange {
     /// What this node says first: what it has.
     pub(crate) fn first(book: &TeamBook) -> Option<Vec<u8>> {
-        Self::of(book, None, false, 0).map(|said| codec::encode(&said))
+        let said = book.with_team(|team| {
+            Some(Self {
+                proof: team.proof_of(&book.me())?,
+                heads: team.heads().to_bytes(),
+                batches: List::empty(),
+                secret: None,
+            })
+        });
+        said.flatten().map(|said| codec::encode(&said))
     }
 
-    /// With as many batches of what the other lacks as fit into `bytes_max`.
-    fn of(
-        book: &TeamBook,
-        theirs: Option<&Heads>,
-        with_secret: bool,
-        bytes_max: usize,
-    ) -> Option<Self> {
-        let me = book.me();
-        let secret = with_secret.then(|| book.secret()).flatten();
+    /// What `peer`, which has `theirs`, is answered, with as many batches of what it lacks as
+    /// fit into `bytes_max`.
+    fn to(book: &TeamBook, peer: &PeerKey, theirs: &Heads, bytes_max: usize) -> Option<Self> {
+        let (me, is_in) = (book.me(), book.is_member(peer));
+        let secret = book.secret().filter(|_| is_in);
         book.with_team(|team| {
-            let lacking = theirs
-                .map(|theirs| team.lacking(theirs))
-                .unwrap_or_default();
-            let heads = team.heads().to_bytes();
+            let (lacking, heads) = match is_in {
+                true => (team.lacking(theirs), team.heads().to_bytes()),
+                // It is asked for nothing.
+                false => (team.parting(peer, theirs), theirs.to_bytes()),
+            };
             let mut room = bytes_max.saturating_sub(heads.len() + REST_BYTES);
             let fits = |batch: &Vec<u8>| {
                 let left = room.checked_sub(batch.len() + 8);
@@ -91,7 +97,8 @@ impl Exchange {
     }
 
     /// Takes in what `peer` said, and gives the answer, of at most `bytes_max`: what it lacks.
-    /// Nothing for one who shows no membership. Blocks.
+    /// Nothing for one who shows no membership; nothing is taken in of one who was revoked.
+    /// Blocks.
     pub(crate) fn answer(
         book: &TeamBook,
         peer: &PeerKey,
@@ -101,31 +108,34 @@ impl Exchange {
         let Ok(said) = codec::decode::<Self, EXCHANGE_BYTES_MAX>(said) else {
             return Ok(None);
         };
+        let (Ok(heads), Some(operations)) = (Heads::from_bytes(&said.heads), said.operations())
+        else {
+            return Ok(None);
+        };
         let now = book.now_unix_s();
-        let proven = book.with_team(|team| {
-            let standing = team.check_proof(&said.proof, peer, now);
-            matches!(standing, Ok(Standing::Member | Standing::Admin))
-        });
-        if proven != Some(true) {
-            return Ok(None);
+        match book.with_team(|team| team.check_proof(&said.proof, peer, now)) {
+            Some(Ok(Standing::Member | Standing::Admin)) => {
+                book.merge(operations)?;
+                if let Some((number, secret)) = said.secret {
+                    book.learn_secret(number, secret)?;
+                }
+            }
+            Some(Err(ProofError::Revoked)) => {}
+            _ => return Ok(None),
         }
-        let batches = said.batches.iter().map(|bytes| Batch::from_bytes(bytes));
-        let Ok(batches) = batches.collect::<Result<Vec<_>, _>>() else {
-            return Ok(None);
-        };
-        let operations = batches.into_iter().flat_map(Batch::into_operations);
-        book.merge(operations.collect())?;
-        if let Some((number, secret)) = said.secret {
-            book.learn_secret(number, secret)?;
-        }
-        let Ok(heads) = Heads::from_bytes(&said.heads) else {
-            return Ok(None);
-        };
         // Only now: what it said may have revoked it.
-        let answer = Self::of(book, Some(&heads), book.is_member(peer), bytes_max);
+        let answer = Self::to(book, peer, &heads, bytes_max);
         Ok(answer.map(|answer| Answer {
             brings: !answer.batches.is_empty(),
             bytes: codec::encode(&answer),
         }))
+    }
+
+    /// What the receiver lacks; nothing if that is not what it should be.
+    fn operations(&self) -> Option<Vec<SignedOperation>> {
+        let batches = self.batches.iter().map(|bytes| Batch::from_bytes(bytes));
+        let batches = batches.collect::<Result<Vec<_>, _>>().ok()?;
+        let operations = batches.into_iter().flat_map(Batch::into_operations);
+        Some(operations.collect())
     }
 }

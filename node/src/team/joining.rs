@@ -54,7 +54,7 @@ fn not_welcome(reason: NotWelcomeReason) -> &'static str {
         NotWelcomeReason::NotPermitted => "the node that made the invitation does not know it",
         NotWelcomeReason::Expired => "the invitation has expired by the clock of who made it",
         NotWelcomeReason::UsedUp => "the invitation was used as often as it may be",
-        NotWelcomeReason::Revoked => "this node was revoked in that team; a new home has a new key",
+        NotWelcomeReason::Revoked => "this node was revoked in that team, or left it",
         NotWelcomeReason::Unable => "the node that made the invitation can let nobody in any more",
     }
 }
@@ -75,11 +75,7 @@ pub(crate) async fn join(
     invitation: Invitation,
     name: MemberName,
 ) -> Result<(), JoinError> {
-    if let Some((id, _, known)) = book.team()
-        && (book.is_in() || id != TeamId::of(invitation.root.as_bytes()))
-    {
-        return Err(TeamError::Another(known).into());
-    }
+    book.may_enter(&invitation.root)?;
     let came = Instant::now();
     let (operations, secret) = loop {
         match ask(endpoint, &invitation, name.clone()).await {

@@ -16,7 +16,7 @@ mod sessions;
 mod tests;
 mod welcoming;
 
-pub(crate) use book::{Entry, TeamBook, TeamError};
+pub(crate) use book::{Ended, Entry, TeamBook, TeamError};
 pub(crate) use exchange::Exchange;
 pub(crate) use file::TeamFileError;
 pub(crate) use joining::{JoinError, join};

@@ -256,9 +256,106 @@ fn who_is_revoked_is_cut_off_on_sight_and_not_let_in_again() {
         closed,
         Entry::Closed(NotEnteredReason::NotPermitted)
     ));
+}
+
+#[test]
+fn who_is_revoked_hears_that_it_was_and_nothing_more() {
+    let (alice, bob, carol, dave) = (Home::founder(), Home::new(), Home::new(), Home::new());
+    for home in [&bob, &carol] {
+        home.join(&alice);
+    }
+    assert!(bob.book.check_in().is_ok());
+    alice.book.revoke(bob.book.me(), None).unwrap();
+    dave.join(&alice);
+    // By a member who was told, whoever it is.
+    meet(&carol, &alice);
+    let before = bob.book.secret();
+    meet(&bob, &carol);
+    let ended = bob.book.check_in().unwrap_err();
+    assert!(
+        matches!(ended, TeamError::Ended(_, Ended::Revoked)),
+        "{ended}"
+    );
+    assert!(bob.book.secret() == before, "the new secret is not for it");
+    let members = bob.book.members();
+    let knows = |home: &Home| members.iter().any(|m| m.node == home.book.me());
+    assert!(knows(&bob) && !knows(&dave));
+    // What it says now counts for nobody.
     let said = Exchange::first(&bob.book).unwrap();
-    let answer = Exchange::answer(&alice.book, &bob.book.me(), &said, 1 << 20);
-    assert!(answer.unwrap().is_none(), "nor told anything");
+    let (is_written, _) =
+        carol.writes(|| Exchange::answer(&carol.book, &bob.book.me(), &said, 1 << 20).unwrap());
+    assert!(!is_written);
+    let stranger = Exchange::answer(&carol.book, &Home::new().book.me(), &said, 1 << 20);
+    assert!(stranger.unwrap().is_none(), "a stranger hears nothing");
+}
+
+#[test]
+fn a_home_that_left_does_not_come_back_but_may_go_elsewhere() {
+    let (alice, bob, carol) = (Home::founder(), Home::new(), Home::new());
+    carol.book.create(name("other"), name("carol")).unwrap();
+    bob.join(&alice);
+    let (lab, other) = (alice.book.root().unwrap(), carol.book.root().unwrap());
+    assert!(matches!(
+        bob.book.may_enter(&lab),
+        Err(TeamError::Another(_))
+    ));
+    assert!(matches!(
+        bob.book.may_enter(&other),
+        Err(TeamError::Another(_))
+    ));
+    bob.book.revoke(bob.book.me(), None).unwrap();
+    // Nobody heard it, and would let it in: what it said holds all the same.
+    for book in [&bob.book, &bob.again()] {
+        let back = book.may_enter(&lab);
+        assert!(
+            matches!(back, Err(TeamError::Ended(_, Ended::Left))),
+            "{back:?}"
+        );
+    }
+    bob.join(&carol);
+    assert_eq!(bob.book.root(), Some(other));
+    let dave = Home::new();
+    dave.join(&alice);
+    dave.book.revoke(dave.book.me(), None).unwrap();
+    dave.book.create(name("mine"), name("dave")).unwrap();
+    assert!(dave.again().is_in());
+}
+
+#[test]
+fn who_is_in_for_a_time_is_let_in_anew_when_that_is_over() {
+    let (alice, bob) = (Home::founder(), Home::new());
+    bob.join_to_stay(&alice, Some(STAY));
+    let lab = alice.book.root().unwrap();
+    assert!(bob.book.may_enter(&lab).is_err(), "it is in");
+    let end = |home: &Home| {
+        let members = home.book.members();
+        let member = members.iter().find(|m| m.node == bob.book.me()).unwrap();
+        member.expires_unix_s.unwrap()
+    };
+    let first = end(&alice);
+    // Its time is over, though clocks may be apart.
+    for over in [STAY + 1, OVER] {
+        for home in [&alice, &bob] {
+            home.book.clock().pass(over);
+        }
+        assert!(bob.book.may_enter(&lab).is_ok());
+        let before = end(&alice);
+        bob.join_to_stay(&alice, Some(STAY));
+        assert!(end(&alice) > before && end(&bob) == end(&alice));
+        assert!(bob.book.is_in() && bob.book.may_enter(&lab).is_err());
+    }
+    assert!(end(&bob) > first + STAY);
+}
+
+#[test]
+fn the_only_admin_of_others_is_told_apart() {
+    let (alice, bob) = (Home::new(), Home::new());
+    let root = alice.book.create(name("lab"), name("alice")).unwrap();
+    assert!(!alice.book.is_last_admin(), "nobody else is in");
+    bob.join(&alice);
+    assert!(alice.book.is_last_admin() && !bob.book.is_last_admin());
+    alice.book.name_admin(bob.book.me(), &root).unwrap();
+    assert!(!alice.book.is_last_admin());
 }
 
 /// In seconds.

@@ -106,17 +106,20 @@ impl TeamBook {
             .position(|record| record.invitation == redemption.invitation)
             .filter(|_| redemption.is_for(&state.team.id(), binding))
             .ok_or(NotWelcomeReason::NotPermitted)?;
-        let now = self.now_unix_s();
-        match state.team.standing(&binding.client, now) {
-            Standing::Revoked => Err(NotWelcomeReason::Revoked),
-            Standing::Member | Standing::Admin => Ok(Welcome::Again),
-            Standing::Stranger => {
-                state.invitations[place].clone().redeem(now).map_err(why)?;
-                match state.team.standing(&self.me(), now) {
-                    Standing::Admin => Ok(Welcome::First(place)),
-                    _ => Err(NotWelcomeReason::Unable),
-                }
-            }
+        let (now, guest) = (self.now_unix_s(), &binding.client);
+        let is_member = match state.team.standing(guest, now) {
+            Standing::Revoked => return Err(NotWelcomeReason::Revoked),
+            Standing::Member => !state.is_nearly_over(guest, now),
+            Standing::Admin => true,
+            Standing::Stranger => false,
+        };
+        if is_member {
+            return Ok(Welcome::Again);
+        }
+        state.invitations[place].clone().redeem(now).map_err(why)?;
+        match state.team.standing(&self.me(), now) {
+            Standing::Admin => Ok(Welcome::First(place)),
+            _ => Err(NotWelcomeReason::Unable),
         }
     }
 

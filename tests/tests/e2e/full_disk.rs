@@ -114,3 +114,18 @@ fn a_daemon_waits_for_room_and_says_so() {
     get.wait().ok();
     assert_same_tree(&source, &copy);
 }
+
+#[test]
+fn on_a_full_disk_a_node_that_cannot_start_says_why() {
+    let Some(disk) = SmallDisk::new(8) else {
+        return;
+    };
+    let home = Home::new();
+    let store = disk.path().join("home");
+    let ballast = disk.fill();
+    let run = |args: &[&str]| home.run(&[&["--home", store.to_str().unwrap()], args].concat());
+    assert_no_space(&run(&["up", "--detach"]), &["home"]);
+    assert_no_space(&run(&["ls"]), &["home"]);
+    std::fs::remove_file(ballast).unwrap();
+    run(&["ls"]).ok();
+}

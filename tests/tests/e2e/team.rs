@@ -1,11 +1,11 @@
 //! Teams: members find each other and what any of them has; nobody else does.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use shoal_protocol::id::ChunkId;
+use shoal_protocol::id::{ChunkId, SnapshotId};
 use shoal_tests::data;
 use shoal_tests::shoal::{Home, Running};
 
@@ -92,6 +92,13 @@ impl Node {
             .collect()
     }
 
+    /// What the node is to its team.
+    fn role(&self) -> String {
+        let said = self.ok(&["--json", "team", "members"]);
+        let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+        said["role"].as_str().unwrap().to_owned()
+    }
+
     /// Waits until the node knows so many members: what is new spreads in its own time.
     fn knows(&self, count: usize) {
         while self.members().len() != count {}
@@ -174,7 +181,68 @@ fn strangers_learn_nothing_and_the_revoked_no_more() {
     let second = alice.add("more", 100_000);
     // It may not have heard yet that it was revoked, and is let in by nobody all the same.
     let code = bob.code(&["get", &second, "x", "--timeout", "2s"]);
-    assert!([4, 5, 7].contains(&code), "{code}");
+    assert!([5, 7].contains(&code), "{code}");
+    while bob.role() != "revoked" {}
+    for command in [&["get", &second, "x"], &["whereis", &second]] as [&[&str]; 2] {
+        let said = bob.home.run(command);
+        assert_eq!(said.code(), 7, "{said:?}");
+        assert!(said.stderr.contains("was revoked in team lab"), "{said:?}");
+    }
+    assert!(bob.ok(&["status"]).contains("lab, revoked"));
+    // Another may be called the same.
+    let other = Node::new();
+    other.join(&alice.invite(), "bob");
+    alice.ok(&["team", "revoke", "bob"]);
+    assert_eq!(alice.members(), ["alice"]);
+}
+
+#[test]
+fn a_get_of_who_is_revoked_meanwhile_ends() {
+    let (alice, bob) = Node::pair();
+    let nobodys = SnapshotId::from_bytes([7; 32]).to_string();
+    let (to, mut events) = (bob.home.outside().join("got"), String::new());
+    let mut command = bob.home.command(&["get", &nobodys, &to.to_string_lossy()]);
+    let mut get = command.stderr(Stdio::piped()).spawn().unwrap();
+    // It is under way.
+    while !bob
+        .ok(&["--json", "status"])
+        .contains("\"operation\":\"get\"")
+    {}
+    alice.ok(&["team", "revoke", "bob"]);
+    get.stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut events)
+        .unwrap();
+    assert_eq!(get.wait().unwrap().code(), Some(7), "{events}");
+}
+
+#[test]
+fn who_leaves_tells_those_who_are_connected_and_does_not_come_back() {
+    let (alice, bob) = Node::pair();
+    let left = bob.home.run(&["team", "leave"]).ok();
+    assert!(left.stderr.contains("1 member heard it"), "{}", left.stderr);
+    assert_eq!(alice.members(), ["alice"]);
+    assert_eq!(bob.role(), "left");
+    let back = bob.home.run(&["team", "join", &alice.invite()]);
+    assert_eq!(back.code(), 7, "{back:?}");
+    assert!(back.stderr.contains("this node left team lab"), "{back:?}");
+    bob.ok(&["team", "create", "other", "--my-name", "bob"]);
+    assert_eq!(
+        (bob.role(), bob.members()),
+        ("admin".to_owned(), vec!["bob".to_owned()])
+    );
+}
+
+#[test]
+fn the_only_admin_does_not_leave_others_behind_unasked() {
+    let (alice, bob) = Node::pair();
+    for leave in [&["team", "leave"], &["team", "revoke", "alice"]] as [&[&str]; 2] {
+        assert_eq!(alice.code(leave), 2);
+    }
+    assert_eq!(alice.role(), "admin");
+    alice.ok(&["team", "leave", "--force"]);
+    bob.knows(1);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use shoal_protocol::id::SnapshotId;
 use shoal_protocol::peer::PeerKey;
 
-use super::{Progress, StoreUsage, text};
+use super::{Progress, StoreUsage, TeamRole, text};
 
 /// How a node introduces itself to a client.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,12 +56,24 @@ pub struct Status {
     pub wire_in: u64,
     /// Socket bytes sent since the node started.
     pub wire_out: u64,
+    /// The team that it is or was in; nothing for none.
+    #[serde(default)]
+    pub team: Option<TeamStatus>,
     /// What goes over the control plane; nothing for a node that is in no team.
     #[serde(default)]
     pub control: Option<ControlStatus>,
     /// How far advertising is; nothing for a node that is in no team.
     #[serde(default)]
     pub advertising: Option<AdvertStatus>,
+}
+
+/// A node and its team.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TeamStatus {
+    /// What the team is called.
+    pub name: String,
+    /// What the node is to it.
+    pub role: TeamRole,
 }
 
 /// What went over the control plane since the node started.

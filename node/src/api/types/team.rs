@@ -16,8 +16,10 @@ pub enum TeamRole {
     Member,
     /// Was in, until its time was over.
     Expired,
-    /// Was in, until it was revoked or left.
+    /// Was in, until somebody revoked it.
     Revoked,
+    /// Was in, until it left.
+    Left,
 }
 
 /// The team of a node.
@@ -30,6 +32,10 @@ pub struct TeamInfo {
     pub name: String,
     /// What this node is to it.
     pub role: TeamRole,
+    /// Why this node is in it no more, in words, if that is so.
+    pub ended: Option<String>,
+    /// How many of the others heard that this node left, if it just did.
+    pub told: Option<usize>,
     /// Everybody who was ever let in: those who are in first, then by name.
     pub members: Vec<MemberInfo>,
 }
@@ -137,6 +143,9 @@ pub struct MemberRequest {
     /// Who: a member's name or PeerId, or the beginning of the latter; this node if nothing is
     /// said.
     pub node: Option<String>,
+    /// Whether this node's own membership may end although nobody else can let others in.
+    #[serde(default)]
+    pub force: bool,
     /// The secret root key, as text, where it is needed.
     pub root_key: Option<String>,
 }

@@ -137,13 +137,13 @@ impl Node {
                 let ticket = self.shares().used_ticket(&snapshot);
                 as_member = ticket.is_none() && self.team().is_in();
                 if ticket.is_none() && !is_whole && !as_member {
-                    return Err(not_whole(&snapshot));
+                    return Err(self.out_of_team(not_whole(&snapshot)));
                 }
                 (ticket, inside, name)
             }
             Target::Unknown { inside, .. } => {
                 if !self.team().is_in() {
-                    return Err(not_here(&snapshot));
+                    return Err(self.out_of_team(not_here(&snapshot)));
                 }
                 as_member = true;
                 (None, inside, None)

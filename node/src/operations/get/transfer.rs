@@ -89,7 +89,10 @@ impl Work<'_> {
         };
         let snapshot = match (&row, &swarm) {
             (Some(row), _) => row.snapshot,
-            (None, Some(swarm)) => swarm.snapshot().await?,
+            (None, Some(swarm)) => {
+                let told = async { Ok(swarm.snapshot().await?) };
+                self.while_permitted(told).await?
+            }
             (None, None) => return Err(not_whole(&self.plan.key.snapshot)),
         };
         self.transfer.progress(|p| p.phase = Phase::Planning);
@@ -139,7 +142,7 @@ impl Work<'_> {
         Ok(Got {
             snapshot: snapshot.id(),
             dest: receive.dest().to_owned(),
-            entries: snapshot.entries,
+            entries: received.progress.entries_total,
             bytes: received.progress.bytes_total,
             bytes_reused: received.progress.bytes_reused + received.progress.bytes_resumed,
             files_written: received.progress.entries_written,
@@ -159,6 +162,7 @@ impl Work<'_> {
     ) -> Result<(u64, u64), ApiError> {
         let fetch = swarm.fetch(Arc::clone(receive));
         let fetch = self.watch(fetch, receive, Some(swarm));
+        let fetch = self.while_permitted(fetch);
         let Some(elsewhere) = Elsewhere::of(self.node, swarm, receive, &self.options())? else {
             fetch.await?;
             return Ok(wire(swarm));
@@ -178,6 +182,20 @@ impl Work<'_> {
         }
         let (here, there) = (wire(swarm), moved.wire());
         Ok((here.0 + there.0, here.1 + there.1))
+    }
+
+    /// Does `work`, which gives up when this node is a member no more and goes on as one.
+    async fn while_permitted<T>(
+        &self,
+        work: impl Future<Output = Result<T, ApiError>>,
+    ) -> Result<T, ApiError> {
+        if !self.plan.as_member {
+            return work.await;
+        }
+        tokio::select! {
+            done = work => done,
+            out = self.node.team().out() => Err(out.into()),
+        }
     }
 
     /// Waits until no other get transfers this snapshot, as long as that one gets on. One that

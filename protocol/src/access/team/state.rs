@@ -220,6 +220,21 @@ impl Team {
         ends.filter(|end| *end > now_unix_s).min()
     }
 
+    /// Until when `node` was let in, in seconds since 1970 and without tolerance; nothing for no
+    /// end, and for who never was.
+    pub fn stays_until(&self, node: &PeerKey) -> Option<u64> {
+        match self.record(node)?.naming()?.until {
+            Until::At(end) => Some(end),
+            Until::Never => None,
+        }
+    }
+
+    /// Who revoked `node`, if somebody did; itself if it left.
+    pub fn revoked_by(&self, node: &PeerKey) -> Option<PeerKey> {
+        let revocation = self.record(node)?.revocation()?;
+        Some(self.operations[&revocation].operation.author)
+    }
+
     pub(super) fn record(&self, node: &PeerKey) -> Option<&Record> {
         self.ruling.nodes.get(node)
     }
@@ -242,18 +257,14 @@ impl Team {
             .filter_map(|(node, record)| {
                 let naming = record.naming()?;
                 let by = &self.operations[&naming.operation].operation;
-                let revocation = record.revocation();
                 Some(Member {
                     node: *node,
                     name: naming.name.to_string(),
                     is_admin: record.is_admin(),
                     admitted_by: by.author,
                     admitted_unix_s: by.when_unix_s,
-                    expires_unix_s: match naming.until {
-                        Until::At(end) => Some(end),
-                        Until::Never => None,
-                    },
-                    revoked_by: revocation.map(|id| self.operations[&id].operation.author),
+                    expires_unix_s: self.stays_until(node),
+                    revoked_by: self.revoked_by(node),
                 })
             })
             .collect()

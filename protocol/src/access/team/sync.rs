@@ -6,10 +6,12 @@
 use std::collections::BTreeSet;
 
 use super::operation::SignedOperation;
+use super::ruling::Record;
 use super::state::Team;
 use crate::bounded::List;
 use crate::codec::{self, CodecError};
 use crate::id::OperationId;
+use crate::peer::PeerKey;
 
 /// The most heads in one account: more than a full state can have of the shortest operations.
 pub const HEADS_MAX: usize = 32 << 10;
@@ -119,16 +121,36 @@ impl Team {
     /// merged in this order: at least one, be it empty, so that there is one to say `last`
     /// with. When both have merged what the other sent, both know the same.
     pub fn lacking(&self, theirs: &Heads) -> Vec<Batch> {
+        let has = self.before(theirs.0.iter().copied());
+        let all = self.operations().into_iter();
+        batches(all.filter(|signed| !has.contains(&signed.id())))
+    }
+
+    /// What tells a node with `theirs` that it was revoked, and nothing that was said later: the
+    /// chain of who revoked it up to there, and what lets that one speak. One empty batch if it
+    /// was not.
+    pub fn parting(&self, node: &PeerKey, theirs: &Heads) -> Vec<Batch> {
+        let revocation = self.record(node).and_then(Record::revocation);
+        let by = revocation.map(|id| self.kept()[&id].operation.author);
+        let naming = by.and_then(|by| self.record(&by)?.naming());
+        let ends = [revocation, naming.map(|naming| naming.operation)];
+        let told = self.before(ends.into_iter().flatten());
+        let has = self.before(theirs.0.iter().copied());
+        let all = self.operations().into_iter();
+        batches(all.filter(|signed| told.contains(&signed.id()) && !has.contains(&signed.id())))
+    }
+
+    /// Those of `heads` that are kept here, and all that come before them in their chains.
+    fn before(&self, heads: impl IntoIterator<Item = OperationId>) -> BTreeSet<OperationId> {
         let kept = self.kept();
-        let mut has = BTreeSet::new();
-        for head in &theirs.0 {
-            let mut next = Some(*head);
-            while let Some(id) = next.filter(|id| kept.contains_key(id) && has.insert(*id)) {
+        let mut before = BTreeSet::new();
+        for head in heads {
+            let mut next = Some(head);
+            while let Some(id) = next.filter(|id| kept.contains_key(id) && before.insert(*id)) {
                 next = kept[&id].operation.previous;
             }
         }
-        let all = self.operations().into_iter();
-        batches(all.filter(|signed| !has.contains(&signed.id())))
+        before
     }
 }
 

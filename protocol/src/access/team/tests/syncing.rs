@@ -123,3 +123,34 @@ fn a_whole_team_is_told_in_batches_that_fit() {
         "one, and empty"
     );
 }
+
+/// Mia knows the team as it was when she was admitted.
+#[test]
+fn who_was_revoked_is_told_that_and_nothing_that_came_after_it() {
+    let mut team = empty();
+    say(&mut team, ROOT, name_admin(ANN));
+    say(&mut team, ANN, admit(MIA));
+    let mut mias = team.clone();
+    assert_eq!(told(&team.parting(&key(MIA), &mias.heads())), []);
+    say(&mut team, ROOT, name_admin(BOB));
+    let before = say(&mut team, BOB, admit(NED));
+    let end = say(&mut team, BOB, revoke(MIA, None));
+    say(&mut team, BOB, admit(OLA));
+    say(&mut team, ANN, admit(PIA));
+    let parting = told(&team.parting(&key(MIA), &mias.heads()));
+    let ids: Vec<_> = parting.iter().map(SignedOperation::id).collect();
+    assert_eq!(
+        ids.len(),
+        3,
+        "the naming of who revoked her, and that one's word until then"
+    );
+    assert!(ids.contains(&before.id()) && ids.contains(&end.id()));
+    mias.merge(parting);
+    assert_eq!(mias.standing(&key(MIA), NOW), Standing::Revoked);
+    assert_eq!(told(&team.parting(&key(MIA), &mias.heads())), []);
+}
+
+fn told(batches: &[Batch]) -> Vec<SignedOperation> {
+    let batches = batches.iter().cloned();
+    batches.flat_map(Batch::into_operations).collect()
+}
