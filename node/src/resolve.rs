@@ -75,8 +75,11 @@ impl Target {
                     "`{}` is no ticket, id, name or path that is known here",
                     shortened(text)
                 );
-                Err(ApiError::new(ErrorKind::NotFound, message)
-                    .hint(format!("{error}; `shoal ls` shows what is here")))
+                let hint = match text.starts_with("chunk_") {
+                    true => "a chunk is named by its whole id, of 64 hex digits".to_owned(),
+                    false => format!("{error}; `shoal ls` shows what is here"),
+                };
+                Err(ApiError::new(ErrorKind::NotFound, message).hint(hint))
             }
         }
     }

@@ -74,6 +74,10 @@ impl Config {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
             Err(error) => {
                 let message = format!("cannot read the config {}: {error}", path.display());
+                if error.kind() == std::io::ErrorKind::PermissionDenied {
+                    return Err(ApiError::new(ErrorKind::NotPermitted, message)
+                        .hint("a home is one user's: set SHOAL_HOME to a directory of yours"));
+                }
                 return Err(ApiError::new(ErrorKind::Usage, message)
                     .hint("it is a text file (TOML, UTF-8): correct it, or move it away"));
             }

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use super::{Shared, key_of};
 use crate::team::{Exchange, TeamBook};
-use shoal_control::{ControlEvent, ControlHandle, Multiaddr, PeerId, Protocol};
+use shoal_control::{ControlEvent, ControlHandle, ControlPeer, Multiaddr, PeerId, Protocol};
 
 /// Questions and answers in one exchange; a team of the greatest size takes fewer.
 const ROUNDS_MAX: usize = 64;
@@ -27,6 +27,8 @@ const NEWS_DELAY: Duration = Duration::from_millis(200);
 const TOLD: usize = 6;
 /// How long to wait for those who are told that this node has left.
 const FAREWELL: Duration = Duration::from_secs(5);
+/// How soon to tell one again who did not answer.
+const FAREWELL_PAUSE: Duration = Duration::from_millis(100);
 /// How often to compare with some, in case that news was lost.
 const COMPARE_EVERY: Duration = Duration::from_secs(60);
 
@@ -92,13 +94,15 @@ async fn tell_some(shared: &Shared) {
 pub(super) async fn farewell(handle: &ControlHandle, team: &TeamBook) -> usize {
     let peers = handle.peers().await;
     let heard = AtomicUsize::new(0);
-    let tell = async |peer| {
-        if converse(handle, team, peer, &[]).await.is_some() {
-            heard.fetch_add(1, Ordering::Relaxed);
+    let tell = async |peer: &ControlPeer| {
+        // Who hears it may hang up before its answer is sent; asked again, it gives one.
+        while (converse(handle, team, peer.peer, &peer.addresses).await).is_none() {
+            tokio::time::sleep(FAREWELL_PAUSE).await;
         }
+        heard.fetch_add(1, Ordering::Relaxed);
     };
     // Whoever does not answer hears it from another.
-    let _ = timeout(FAREWELL, join_all(peers.iter().map(|peer| tell(peer.peer)))).await;
+    let _ = timeout(FAREWELL, join_all(peers.iter().map(tell))).await;
     heard.into_inner()
 }
 
