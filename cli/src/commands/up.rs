@@ -172,7 +172,10 @@ fn did_not_start(code: Option<i32>, log: &Path, begin: u64) -> Failure {
     // On a full disk there is no room for the reason either.
     let (message, hint) = match code {
         Code::NoSpace => (
-            format!("there is no room for {} and what is beside it", log.display()),
+            format!(
+                "there is no room for {} and what is beside it",
+                log.display()
+            ),
             "make room and run the same command again".to_owned(),
         ),
         _ => (

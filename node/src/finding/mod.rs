@@ -141,7 +141,7 @@ fn key_of(peer: &PeerId) -> Option<PeerKey> {
     peer.to_string().parse().ok()
 }
 
-/// Tidies and writes the records now and then, and forgets those of whom the team is rid.
+/// Tidies and writes the records now and then, and forgets those of who is a member no more.
 async fn tidy(providers: Arc<ProviderStore>, team: TeamBook, stop: CancellationToken) {
     let mut tick = tokio::time::interval(TIDY_EVERY);
     loop {
@@ -151,9 +151,9 @@ async fn tidy(providers: Arc<ProviderStore>, team: TeamBook, stop: CancellationT
         }
         let (providers, team) = (Arc::clone(&providers), team.clone());
         let tidied = tokio::task::spawn_blocking(move || {
-            let members = team.members();
-            for gone in members.iter().filter(|member| member.revoked_by.is_some()) {
-                providers.forget(&gone.node)?;
+            let members = team.members().into_iter().map(|member| member.node);
+            for gone in members.filter(|node| !team.is_member(node)) {
+                providers.forget(&gone)?;
             }
             providers.expire(crate::node::unix_now_s())?;
             providers.flush()

@@ -6,6 +6,7 @@ use shoal_protocol::id::SnapshotId;
 use shoal_protocol::manifest::{SnapshotCursor, Step};
 use shoal_protocol::size::Size;
 use shoal_store::check::{RepairError, SnapshotHealth, VerifyReport, VerifyScope};
+use shoal_store::index::{Coverage, Origin, SnapshotRow, View};
 
 use super::progress::Relay;
 use super::source::{Source, holders};
@@ -31,12 +32,7 @@ impl Node {
             };
             let is_well = |health: &&SnapshotHealth| health.is_whole() && health.bytes_away == 0;
             for health in report.snapshots.iter().filter(|health| !is_well(health)) {
-                if !health.kept && !health.is_whole() && !node.shares().knows(&health.snapshot) {
-                    node.forget_unkept(health.snapshot).await?;
-                    let id = health.snapshot.short();
-                    reporter.info(format!(
-                        "{id} is forgotten: its files have changed, and nobody keeps or shares it"
-                    ));
+                if !health.kept && !health.is_whole() && node.lets_go(health, &reporter).await? {
                     continue;
                 }
                 let mended = match request.repair && !health.is_whole() {
@@ -61,6 +57,42 @@ impl Node {
             }
             Ok(verified)
         })
+    }
+
+    /// Whether nobody misses what is gone of a snapshot that is not kept: it was got, and a
+    /// later version stands in its place, or files were shared where they are and have changed.
+    /// It is forgotten if nobody can ask for it either.
+    async fn lets_go(
+        &self,
+        health: &SnapshotHealth,
+        reporter: &Reporter<Problem>,
+    ) -> Result<bool, ApiError> {
+        let (id, store, team) = (health.snapshot, self.store()?, self.team().root());
+        let (replaced, by_team) = blocking(move || {
+            let view = store.view();
+            let Some(row) = view.snapshot(&id)? else {
+                return Ok((None, false));
+            };
+            let by_team = team.is_some() && view.audience_peer(row.audience) == team;
+            Ok::<_, ApiError>((place_taken(&view, &row)?, by_team))
+        })
+        .await?;
+        let is_asked_for = self.shares().knows(&id);
+        if replaced.is_none() && (is_asked_for || by_team) {
+            return Ok(false);
+        }
+        if !is_asked_for {
+            self.forget_unkept(id).await?;
+        }
+        let why = match (replaced, is_asked_for) {
+            (Some(place), false) => format!("is forgotten: a later version stands in {place}"),
+            (Some(place), true) => format!("is here in part: a later version stands in {place}"),
+            (None, _) => {
+                "is forgotten: its files have changed, and nobody keeps or shares it".to_owned()
+            }
+        };
+        reporter.info(format!("{} {why}", id.short()));
+        Ok(true)
     }
 
     /// Forgets a snapshot that nobody asked to keep.
@@ -96,7 +128,8 @@ impl Node {
         .await
     }
 
-    /// Fetches what a snapshot lost from those it came from, and looks again.
+    /// Fetches what a snapshot lost from those it came from, or from members of the team who
+    /// have it, and looks again.
     async fn repair(
         &self,
         health: &SnapshotHealth,
@@ -104,18 +137,18 @@ impl Node {
         reporter: &Reporter<Problem>,
     ) -> Result<Option<SnapshotHealth>, ApiError> {
         let id = health.snapshot;
-        let ticket = self.shares().used_ticket(&id).ok_or_else(|| {
-            let message = format!("nobody is known to ask for what {} lost", id.short());
-            ApiError::new(ErrorKind::NoSource, message)
-                .hint("get it again with a ticket, then verify")
-        })?;
         reporter.progress(|p| p.phase = Phase::Transferring);
         let options = SwarmOptions {
             timeout: timeout_s.map(std::time::Duration::from_secs),
             cancelled: reporter.token().clone(),
             ..SwarmOptions::default()
         };
-        let swarm = std::sync::Arc::new(self.dial(&ticket, options, |_| {})?);
+        let swarm = self.ask_others(id, None, options, |_| {}).await?;
+        let swarm = swarm.ok_or_else(|| {
+            let message = format!("nobody is known to ask for what {} lost", id.short());
+            ApiError::new(ErrorKind::NoSource, message)
+                .hint("get it again with a ticket, or join the team of those who have it")
+        })?;
         if !health.pages_missing.is_empty() {
             swarm.fetch_pages(health.pages_missing.clone()).await?;
         }
@@ -242,6 +275,20 @@ impl Node {
         }
         Ok(problems)
     }
+}
+
+/// Where a snapshot was got to, if another came there later and is whole.
+fn place_taken(view: &View, row: &SnapshotRow) -> Result<Option<String>, ApiError> {
+    let Origin::Received { dest } = &row.origin else {
+        return Ok(None);
+    };
+    let is_there = |other: &SnapshotRow| {
+        let is_same_place = matches!(&other.origin, Origin::Received { dest: at } if at == dest);
+        let is_whole = other.held == Coverage::Complete;
+        is_same_place && is_whole && other.at_unix_s >= row.at_unix_s && other.id() != row.id()
+    };
+    let taken = view.snapshots()?.iter().any(is_there);
+    Ok(taken.then(|| dest.to_string()))
 }
 
 fn names_and_holders(

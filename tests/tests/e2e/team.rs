@@ -1,6 +1,7 @@
 //! Teams: members find each other and what any of them has; nobody else does.
 
 use std::io::{Read, Write};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -321,6 +322,48 @@ fn bytes_of_a_member_that_no_address_leads_to_come_by_a_stream_and_peers_says_wh
     assert!(why.starts_with("nothing gets through directly"), "{why}");
 }
 
+#[test]
+fn what_was_damaged_here_is_repaired_from_whoever_in_the_team_has_it() {
+    let (alice, bob) = Node::pair();
+    let id = alice.add("weights", 3_000_000);
+    let to = bob.home.outside().join("got");
+    bob.ok(&["get", &id, &to.to_string_lossy(), "--timeout", "30s"]);
+    let file = std::fs::OpenOptions::new().write(true).open(&to).unwrap();
+    // The size stays, and the time is set back: only hashing finds it.
+    let modified = file.metadata().unwrap().modified().unwrap();
+    file.write_all_at(b"something else", 1_000_000).unwrap();
+    file.set_modified(modified).unwrap();
+    assert_eq!(bob.code(&["verify"]), 6);
+    let mended = bob.home.run(&["verify", "--repair"]).ok();
+    assert!(mended.stdout.contains("repaired"), "{mended:?}");
+    bob.ok(&["verify"]);
+    assert_eq!(
+        bob.home.command(&["cat", &id]).output().unwrap().stdout,
+        data::bytes("weights", 3_000_000)
+    );
+}
+
+#[test]
+fn who_has_a_later_version_in_its_place_misses_nothing_of_the_earlier() {
+    let (alice, bob) = Node::pair();
+    let to = bob.home.outside().join("got");
+    for version in ["first", "second"] {
+        let file = alice.home.outside().join("weights");
+        std::fs::write(&file, data::bytes(version, 2_000_000)).unwrap();
+        let id = alice.ok(&["add", &file.to_string_lossy()]);
+        bob.ok(&["get", id.trim(), &to.to_string_lossy(), "--timeout", "30s"]);
+    }
+    let well = bob.home.run(&["verify"]).ok();
+    assert!(
+        well.stderr.contains("a later version stands in"),
+        "{well:?}"
+    );
+    let well = bob.home.run(&["verify"]).ok();
+    assert!(
+        !well.stderr.contains("later version"),
+        "it is forgotten: {well:?}"
+    );
+}
 #[test]
 fn cat_asks_the_team_for_what_was_changed_or_removed_here() {
     let (alice, bob) = Node::pair();
