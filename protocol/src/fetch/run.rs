@@ -13,7 +13,7 @@ use crate::peer::PeerKey;
 use crate::wire::RequestId;
 
 /// Runs are shared out by stretches of this length, wherever each node's own runs begin.
-const SHARE_BYTES: u64 = 4 << 20;
+const SHARE_BYTES: u64 = 1 << 20;
 
 /// The number of a run, chosen by whoever plans runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

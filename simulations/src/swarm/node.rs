@@ -20,7 +20,7 @@ use super::setup::NodeSetup;
 /// Answers that a node has running at once, as in the product.
 const ACTIVE_MAX: usize = 16;
 /// Runs are planned in this length, as in the product.
-pub(super) const RUN_BYTES: u64 = 4 << 20;
+pub(super) const RUN_BYTES: u64 = 1 << 20;
 /// Bytes of runs that may be outstanding, as in the product.
 pub(super) const OUTSTANDING_BYTES_MAX: u64 = 256 << 20;
 

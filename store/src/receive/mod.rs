@@ -55,7 +55,7 @@ pub use error::{LISTED_PATHS_MAX, Paths, ReceiveError};
 pub use likeness::{LIKENESS_BYTES_MAX, Likeness};
 
 /// The length that runs are cut to.
-pub const RUN_BYTES: u64 = 4 << 20;
+pub const RUN_BYTES: u64 = 1 << 20;
 /// The most bytes in a run.
 pub const RUN_BYTES_MAX: u64 = 16 << 20;
 /// The most chunks in a run.
