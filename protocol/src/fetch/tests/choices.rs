@@ -122,13 +122,14 @@ fn the_slower_a_seed_the_longer_others_are_given_their_turns() {
     let turn_of = |run_takes: Duration| {
         let mut now = Instant::now();
         let everything = RangeSet::of(0..48 * RUN);
-        let mut seed = Peer::new(now, key(1), Distance::Lan, everything, true);
+        let config = FetchConfig::default();
+        let mut seed = Peer::new(now, key(1), Distance::Lan, everything, true, &config);
         for _ in 0..4 {
             now += run_takes;
-            seed.pace.deliver(now, RUN);
+            seed.pace.deliver(now, RUN, &config);
         }
         seed.note_spare_time(now);
-        let is_over = |ms: &u64| seed.may_be_asked_out_of_turn(now + Duration::from_millis(*ms), 1);
+        let is_over = |ms: &u64| seed.turns_over(now + Duration::from_millis(*ms)) >= 1;
         (0..10_000).find(is_over)
     };
     // Two runs, and the round trip that is assumed.
