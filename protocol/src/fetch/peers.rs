@@ -341,6 +341,12 @@ impl Peers {
         Err(index)
     }
 
+    /// Whether it would be passed over.
+    #[cfg(test)]
+    pub(super) fn is_settled(&self, index: usize) -> bool {
+        self.settled.contains(index)
+    }
+
     /// There may be something to ask of seeds.
     pub(super) fn take_up_seeds(&mut self) {
         for index in self.seeds.iter() {

@@ -97,11 +97,16 @@ impl WantedRun {
         self.before -= before;
     }
 
+    /// Whether it is a peer's turn to ask for it before it is this node's.
+    pub(super) fn comes_before(&self, peer: &Peer) -> bool {
+        self.mine
+            .is_some_and(|mine| weight(&peer.key, self.place) > mine)
+    }
+
     /// What a peer is counted for.
     fn counts(&self, peer: &Peer, share: Share) -> [usize; 3] {
         let offers = share != Share::Nothing;
-        let comes_before = |mine| weight(&peer.key, self.place) > mine;
-        let is_before = share != Share::All && self.mine.is_some_and(comes_before);
+        let is_before = share != Share::All && self.comes_before(peer);
         [offers, offers && !peer.is_seed, is_before].map(usize::from)
     }
 }

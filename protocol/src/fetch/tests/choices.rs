@@ -253,3 +253,19 @@ fn an_empty_run_is_done_at_once() {
     };
     assert_eq!(rig.tell(Input::Wanted(empty)), [Output::RunDone(RunId(9))]);
 }
+
+#[test]
+fn a_seed_is_looked_at_anew_when_another_offers_more() {
+    let mut rig = Rig::new(2);
+    rig.join(2, 0..0);
+    assert_eq!(rig.join_seed(1, 2).len(), 2, "it has room for more");
+    rig.tell(Input::Heard { peer: key(1) });
+    let added = RangeSet::of(0..RUN);
+    rig.tell(Input::PeerOffersMore {
+        peer: key(2),
+        added,
+    });
+    let is_idle = |peer: &Peer| peer.idle_since.is_some();
+    let seed = rig.fetch.ledger.peers.at(&key(1)).expect("it joined");
+    assert!(is_idle(seed), "it was looked at, and noted again");
+}
