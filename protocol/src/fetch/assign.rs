@@ -6,49 +6,55 @@
 use std::time::Instant;
 
 use super::events::Output;
-use super::machine::{Fetch, OffersChanged};
+use super::machine::Fetch;
 use super::peers::Peer;
 use super::picker::{Pick, Picker};
 use super::requests::Request;
-use crate::peer::PeerKey;
 
 impl Fetch {
     /// Gives every peer with room something to do, one run at a time so that all get some.
     pub(super) fn assign(&mut self, now: Instant) {
-        match std::mem::replace(&mut self.offers_changed, OffersChanged::Nowhere) {
-            OffersChanged::Nowhere => {}
-            OffersChanged::Within(changed) => {
-                self.ledger.count_offers_within(&changed, self.config.me);
-            }
-            OffersChanged::All => self.ledger.count_all_offers(self.config.me),
-        }
         if std::mem::take(&mut self.others_came) {
             self.yield_turns();
         }
-        let is_end = self.is_end(now);
-        let has_chance = |peer: &Peer| self.has_chance(now, peer, is_end);
-        let mut waiting = self.ledger.peers.by_preference(has_chance);
+        let mut waiting = self.with_chance(now);
         while !waiting.is_empty() {
-            waiting.retain(|key| match self.pick(now, key) {
+            waiting.retain(|index| match self.pick(now, *index) {
                 Some(pick) => {
-                    self.ask(now, *key, pick);
+                    self.ask(now, *index, pick);
                     true
                 }
                 None => {
-                    self.note_spare_time(now, key);
-                    self.note_no_chance(now, key);
+                    self.note_no_chance(now, *index);
                     false
                 }
             });
         }
     }
 
-    /// Whether it is worth looking for something to ask of a peer: it has room, and something
-    /// happened since it had and there was nothing. At the end that changes with every byte that
-    /// comes, also for whoever had nothing to do before the end began.
-    fn has_chance(&self, now: Instant, peer: &Peer, is_end: bool) -> bool {
-        let may = is_end || !peer.is_idle(now, self.chances);
-        may && peer.has_room(now, &self.config, true)
+    /// The indices of the peers that it is worth looking for something to ask of, in order: they have room, and
+    /// something happened since they had and there was nothing. At the end that changes with
+    /// every byte that comes, also for whoever had nothing to do before the end began.
+    fn with_chance(&mut self, now: Instant) -> Vec<usize> {
+        let is_end = self.is_end(now);
+        let (chances, someone_waits) = (self.chances, !self.urgent.is_empty());
+        let has_chance = |peer: &mut Peer| {
+            if !is_end && peer.is_idle(now, chances) {
+                return false;
+            }
+            if peer.has_room(now, false) {
+                return true;
+            }
+            let has_more = someone_waits || peer.idle_since.is_some();
+            let has_more = has_more && peer.has_room(now, true);
+            if has_more && !someone_waits {
+                peer.idle_since = None;
+            }
+            has_more && someone_waits
+        };
+        let all = is_end || someone_waits || self.chances_seen != chances;
+        self.chances_seen = chances;
+        self.ledger.peers.by_preference(all, has_chance)
     }
 
     /// Whether all that is left is asked of somebody.
@@ -56,25 +62,17 @@ impl Fetch {
         self.no_more_runs && !self.picker(now).is_anything_left()
     }
 
-    /// There is nothing to ask of a peer that has room.
-    fn note_no_chance(&mut self, now: Instant, key: &PeerKey) {
-        let chances = self.chances;
-        if let Some(peer) = self.ledger.peers.at_mut(key) {
-            let has_room = peer.has_room(now, &self.config, false);
-            peer.idle_since = has_room.then_some((chances, now));
-        }
-    }
-
-    /// Notes since when a peer could do more, if only it were this node's turn to ask.
-    fn note_spare_time(&mut self, now: Instant, key: &PeerKey) {
-        let Some(peer) = self.ledger.peers.at(key) else {
-            return;
-        };
-        let has_room = peer.has_room(now, &self.config, false);
-        let spare = has_room && self.picker(now).leaves_for_others(peer);
-        if let Some(peer) = self.ledger.peers.at_mut(key).filter(|_| spare) {
+    /// There is nothing to ask of a peer. If it has room, the time is noted, and if that is only
+    /// because it is not this node's turn to ask, since when.
+    fn note_no_chance(&mut self, now: Instant, index: usize) {
+        let peer = self.ledger.peers.with_index(index);
+        let has_room = peer.has_room(now, false);
+        let has_spare_time = has_room && self.picker(now).leaves_for_others(peer);
+        let peer = self.ledger.peers.with_index_mut(index);
+        if has_spare_time {
             peer.note_spare_time(now);
         }
+        peer.idle_since = has_room.then_some((self.chances, now));
     }
 
     /// Takes back what it is another's turn to ask for, now that there are others, as far as
@@ -84,7 +82,7 @@ impl Fetch {
             let wanted = self.ledger.runs.at(request.run)?;
             let untouched = request.ranges.total_bytes() == wanted.run.bytes();
             let is_seed = self.ledger.peers.at(&request.peer)?.is_seed;
-            (untouched && is_seed && wanted.turn > 0).then_some(())
+            (untouched && is_seed && wanted.turn() > 0).then_some(())
         };
         let open = self.ledger.requests.iter();
         let yielded: Vec<_> = open
@@ -95,15 +93,16 @@ impl Fetch {
         }
     }
 
-    fn pick(&self, now: Instant, key: &PeerKey) -> Option<Pick> {
-        let peer = self.ledger.peers.at(key)?;
+    fn pick(&self, now: Instant, index: usize) -> Option<Pick> {
+        let peer = self.ledger.peers.with_index(index);
         let picker = self.picker(now);
-        if peer.has_room(now, &self.config, true)
+        if !self.urgent.is_empty()
+            && peer.has_room(now, true)
             && let Some(pick) = picker.urgent(peer)
         {
             return Some(pick);
         }
-        if !peer.has_room(now, &self.config, false) {
+        if !peer.has_room(now, false) {
             return None;
         }
         let is_end = || self.no_more_runs && !picker.is_anything_left();
@@ -122,7 +121,8 @@ impl Fetch {
         }
     }
 
-    fn ask(&mut self, now: Instant, key: PeerKey, pick: Pick) {
+    fn ask(&mut self, now: Instant, index: usize, pick: Pick) {
+        let key = self.ledger.peers.with_index(index).key;
         self.take_back(now, &pick);
         let (request, run) = self.ledger.open(now, key, &pick);
         self.outputs.push_back(Output::Request {

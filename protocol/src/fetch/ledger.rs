@@ -1,16 +1,17 @@
 //! Runs, requests and peers, and what ties them together.
 //!
 //! Owns: the invariant that every missing position is free or expected from an open
-//! request to a peer that answers, and that each peer's counts are those of its requests.
+//! request to a peer that answers, that each peer's counts are those of its requests, and that
+//! each run's are those of what peers offer.
 //! Refuses: to decide anything, or to tell anybody.
 
 use std::ops::Range;
 use std::time::Instant;
 
-use super::peers::Peers;
+use super::peers::{Peer, Peers};
 use super::picker::Pick;
 use super::requests::{Request, Requests};
-use super::run::{RunId, Runs};
+use super::run::{Run, RunId, Runs};
 use crate::have::RangeSet;
 use crate::peer::PeerKey;
 use crate::wire::RequestId;
@@ -101,27 +102,75 @@ impl Ledger {
         }
     }
 
-    /// Counts how many peers offer some of the run.
-    pub(super) fn count_offers(&mut self, start: u64, me: Option<PeerKey>) {
-        if let Some(wanted) = self.runs.at_mut(start) {
-            wanted.count_offers(&self.peers, me);
+    /// Takes up a run, and counts who offers it.
+    pub(super) fn want(&mut self, run: Run, seed: u64, me: Option<PeerKey>) {
+        let slot = self.runs.insert(run, seed, me);
+        let wanted = self.runs.in_slot(slot).expect("it was just put there");
+        for peer in self.peers.iter_mut() {
+            let share = peer.share_of(&run);
+            peer.shares.set(slot, share);
+            wanted.count(peer, share);
         }
     }
 
-    /// The same for all runs with some of these positions.
-    pub(super) fn count_offers_within(&mut self, changed: &RangeSet, me: Option<PeerKey>) {
-        for range in changed.iter() {
-            let starts: Vec<_> = self.runs.overlapping(range).collect();
-            for start in starts {
-                self.count_offers(start, me);
+    /// Takes up a peer, and counts what it offers.
+    pub(super) fn join(&mut self, mut peer: Peer) {
+        for (slot, wanted) in self.runs.by_slot() {
+            let share = peer.share_of(&wanted.run);
+            peer.shares.set(slot, share);
+            wanted.count(&peer, share);
+        }
+        self.peers.insert(peer);
+    }
+
+    /// Forgets a peer, and all that was asked of it.
+    pub(super) fn leave(&mut self, key: PeerKey) {
+        for id in self.requests_of(key) {
+            self.close(id);
+        }
+        let Some(peer) = self.peers.remove(&key) else {
+            return;
+        };
+        for (slot, wanted) in self.runs.by_slot() {
+            wanted.uncount(&peer, peer.shares.of(slot));
+        }
+    }
+
+    /// Takes note that a peer offers this, where that is something else than before at the
+    /// positions that `changed`.
+    pub(super) fn offer(
+        &mut self,
+        key: PeerKey,
+        offered: RangeSet,
+        changed: impl IntoIterator<Item = Range<u64>>,
+    ) {
+        let Some(peer) = self.peers.at_mut(&key) else {
+            return;
+        };
+        peer.offered = offered;
+        count_anew(&mut self.runs, peer, changed);
+    }
+
+    /// Takes note that a peer offers this as well.
+    pub(super) fn offer_more(&mut self, key: PeerKey, new: &RangeSet) {
+        let Some(peer) = self.peers.at_mut(&key) else {
+            return;
+        };
+        new.iter().for_each(|range| peer.offered.insert(range));
+        count_anew(&mut self.runs, peer, new.iter());
+    }
+}
+
+/// Counts what a peer offers now of the runs with positions that `changed`.
+fn count_anew(runs: &mut Runs, peer: &mut Peer, changed: impl IntoIterator<Item = Range<u64>>) {
+    for range in changed {
+        runs.for_each_within(range, |slot, wanted| {
+            let (before, share) = (peer.shares.of(slot), peer.share_of(&wanted.run));
+            if share != before {
+                wanted.uncount(peer, before);
+                wanted.count(peer, share);
+                peer.shares.set(slot, share);
             }
-        }
-    }
-
-    /// The same for all runs.
-    pub(super) fn count_all_offers(&mut self, me: Option<PeerKey>) {
-        for wanted in self.runs.iter_mut() {
-            wanted.count_offers(&self.peers, me);
-        }
+        });
     }
 }

@@ -29,38 +29,20 @@ pub struct Fetch {
     pub(super) quarantine: Quarantine,
     pub(super) urgent: Vec<Range<u64>>,
     pub(super) no_more_runs: bool,
-    pub(super) offers_changed: OffersChanged,
     /// Counts what happens after which there may be something to ask of any peer that had
     /// nothing, such as work that becomes free.
     pub(super) chances: u64,
+    /// How many there were when work was given out last.
+    pub(super) chances_seen: u64,
     /// Whether somebody joined since work was given out last.
     pub(super) others_came: bool,
     pub(super) outputs: VecDeque<Output>,
     state: State,
     repeated_bytes: u64,
-    /// When something happened last.
-    now: Option<Instant>,
-}
-
-/// Where offers changed since they were counted.
-#[derive(Debug)]
-pub(super) enum OffersChanged {
-    /// Nowhere.
-    Nowhere,
-    /// At these positions.
-    Within(RangeSet),
-    /// Somebody came or went.
-    All,
-}
-
-impl OffersChanged {
-    pub(super) fn note(&mut self, changed: &RangeSet) {
-        *self = match std::mem::replace(self, Self::All) {
-            Self::Nowhere => Self::Within(changed.clone()),
-            Self::Within(before) => Self::Within(before.union(changed)),
-            Self::All => Self::All,
-        };
-    }
+    /// When something changes about a peer though nothing happens.
+    next_time: Option<Instant>,
+    /// Until then nobody can have been silent for too long, or have rested.
+    pub(super) quiet_until: Option<Instant>,
 }
 
 impl Fetch {
@@ -71,10 +53,11 @@ impl Fetch {
             quarantine: Quarantine::new(config.bad_chunks_max),
             urgent: Vec::new(),
             no_more_runs: false,
-            offers_changed: OffersChanged::Nowhere,
             chances: 0,
+            chances_seen: 0,
             others_came: false,
-            now: None,
+            next_time: None,
+            quiet_until: None,
             outputs: VecDeque::new(),
             state: State::Idle,
             repeated_bytes: 0,
@@ -104,13 +87,17 @@ impl Fetch {
                 distance,
                 offered,
                 is_seed,
-            } => self.join(Peer::new(now, peer, distance, offered, is_seed)),
+            } => {
+                let config = &self.config;
+                let peer = Peer::new(now, peer, distance, offered, is_seed, config);
+                self.join(peer);
+            }
             Input::PeerOffers { peer, offered } => self.offer(peer, offered),
             Input::PeerOffersMore { peer, added } => self.offer_more(peer, &added),
             Input::PeerLeft { peer } => self.leave(peer),
             Input::RoundTrip { peer, time } => {
                 if let Some(peer) = self.ledger.peers.at_mut(&peer) {
-                    peer.pace.measure_round_trip(time);
+                    peer.pace.measure_round_trip(time, &self.config);
                 }
             }
             Input::Heard { peer } => self.hear(now, peer),
@@ -133,10 +120,10 @@ impl Fetch {
             } => self.excuse(now, peer, request, retry),
             Input::Timeout => self.chances += 1,
         }
-        self.now = Some(now);
         self.notice_stalls(now);
         self.assign(now);
         self.say_state(now);
+        self.next_time = self.ledger.peers.next_time(now);
     }
 
     /// What to do next; nothing until the next input.
@@ -149,14 +136,7 @@ impl Fetch {
         if self.ledger.runs.is_empty() {
             return None;
         }
-        let peers = &self.ledger.peers;
-        let rests = peers.iter().filter_map(|peer| peer.rest_until);
-        let turns = peers.iter().filter_map(|peer| peer.turn_ends(self.now?));
-        let first = rests.chain(turns).min();
-        peers.iter().fold(first, |first, peer| match first {
-            Some(first) => peer.stalls_before(first, &self.config).or(Some(first)),
-            None => peer.stalls_at(&self.config),
-        })
+        self.next_time
     }
 
     /// Whether further runs are welcome.
@@ -189,14 +169,14 @@ impl Fetch {
         }
         self.no_more_runs = false;
         self.chances += 1;
-        self.ledger.runs.insert(run, self.config.seed);
-        self.ledger.count_offers(run.start, self.config.me);
+        self.ledger.want(run, self.config.seed, self.config.me);
     }
 
     fn deliver(&mut self, now: Instant, key: PeerKey, range: Range<u64>) {
         self.hear(now, key);
         if let Some(peer) = self.ledger.peers.at_mut(&key) {
-            peer.pace.deliver(now, range.end - range.start);
+            let bytes = range.end - range.start;
+            peer.pace.deliver(now, bytes, &self.config);
         }
         let mut new_bytes = 0;
         let starts: Vec<_> = self.ledger.runs.overlapping(range.clone()).collect();
@@ -279,8 +259,8 @@ impl Fetch {
             return;
         }
         self.chances += 1;
-        peer.offered = peer.offered.subtract(&request.ranges);
-        self.offers_changed.note(&request.ranges);
+        let offered = peer.offered.subtract(&request.ranges);
+        self.ledger.offer(key, offered, request.ranges.iter());
     }
 
     fn say_state(&mut self, now: Instant) {

@@ -22,6 +22,7 @@ mod events;
 mod ledger;
 mod machine;
 mod neighbours;
+mod offers;
 mod peers;
 mod picker;
 mod quarantine;

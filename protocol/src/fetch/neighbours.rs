@@ -5,8 +5,8 @@
 use std::time::{Duration, Instant};
 
 use super::events::{DropReason, Output};
-use super::machine::{Fetch, OffersChanged};
-use super::peers::Peer;
+use super::machine::Fetch;
+use super::peers::{Peer, REST_MIN};
 use crate::have::RangeSet;
 use crate::peer::PeerKey;
 use crate::wire::RequestId;
@@ -27,57 +27,49 @@ impl Fetch {
             };
             self.drop_peer(worse, DropReason::TooMany);
         }
-        self.ledger.peers.insert(peer);
+        self.ledger.join(peer);
         self.chances += 1;
-        self.offers_changed = OffersChanged::All;
         self.others_came = true;
     }
 
     /// It offers this, and nothing else.
     pub(super) fn offer(&mut self, key: PeerKey, offered: RangeSet) {
-        let Some(peer) = self.ledger.peers.at_mut(&key) else {
+        let Some(peer) = self.ledger.peers.at(&key) else {
             return;
         };
         let less = peer.offered.subtract(&offered);
         let more = offered.subtract(&peer.offered);
-        peer.offered = offered;
+        self.ledger
+            .offer(key, offered, less.iter().chain(more.iter()));
         if !less.is_empty() {
             // Others may be asked for what was left to it.
             self.chances += 1;
         }
-        self.note_offers(key, &less.union(&more));
+        self.note_offers(key);
     }
 
     /// It offers this as well.
     pub(super) fn offer_more(&mut self, key: PeerKey, added: &RangeSet) {
-        let Some(peer) = self.ledger.peers.at_mut(&key) else {
+        let Some(peer) = self.ledger.peers.at(&key) else {
             return;
         };
         let new = added.subtract(&peer.offered);
-        for range in new.iter() {
-            peer.offered.insert(range);
-        }
-        self.note_offers(key, &new);
+        self.ledger.offer_more(key, &new);
+        self.note_offers(key);
     }
 
     /// The offer of a peer changed: there may be something to ask of it, and of a seed, to whom
     /// whoever has got a run comes no more.
-    fn note_offers(&mut self, key: PeerKey, changed: &RangeSet) {
-        self.offers_changed.note(changed);
-        for peer in self.ledger.peers.iter_mut() {
-            if peer.key == key || peer.is_seed {
-                peer.idle_since = None;
-            }
+    fn note_offers(&mut self, key: PeerKey) {
+        if let Some(peer) = self.ledger.peers.at_mut(&key) {
+            peer.idle_since = None;
         }
+        self.ledger.peers.take_up_seeds();
     }
 
     pub(super) fn leave(&mut self, key: PeerKey) {
-        for id in self.ledger.requests_of(key) {
-            self.ledger.close(id);
-        }
-        self.ledger.peers.remove(&key);
+        self.ledger.leave(key);
         self.chances += 1;
-        self.offers_changed = OffersChanged::All;
     }
 
     pub(super) fn drop_peer(&mut self, key: PeerKey, why: DropReason) {
@@ -106,14 +98,17 @@ impl Fetch {
 
     /// Takes note of who has been silent for too long, and of who has rested.
     pub(super) fn notice_stalls(&mut self, now: Instant) {
+        if self.quiet_until.is_some_and(|until| now < until) {
+            return;
+        }
         let mut stalled = Vec::new();
         for peer in self.ledger.peers.iter_mut() {
             if peer.rest_until.is_some_and(|until| until <= now) {
                 peer.rest_until = None;
                 self.chances += 1;
             }
-            if peer.stalls_before(now, &self.config).is_some() {
-                peer.stall();
+            if peer.stalls_at().is_some_and(|at| at <= now) {
+                peer.stall(&self.config);
                 self.chances += 1;
                 stalled.push(peer.key);
             }
@@ -121,5 +116,10 @@ impl Fetch {
         for key in stalled {
             self.ledger.refresh_all(key);
         }
+        // Whoever is asked, heard or sent away later is not due before these have passed.
+        let later = now + REST_MIN.min(self.config.stall);
+        let peers = self.ledger.peers.iter();
+        let due = peers.filter_map(|peer| peer.due_at_soonest(self.config.stall));
+        self.quiet_until = Some(due.fold(later, Instant::min));
     }
 }

@@ -3,11 +3,13 @@
 //! Owns: what each offers, how it does, and which to keep when there are too many. Refuses:
 //! to know runs; it counts bytes and requests.
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
 use std::time::{Duration, Instant};
 
 use super::config::FetchConfig;
 use super::events::Distance;
+use super::offers::{Share, Shares, Slots};
+use super::run::Run;
 use super::window::Pace;
 use crate::have::RangeSet;
 use crate::peer::PeerKey;
@@ -22,13 +24,6 @@ const EXPECTED_BYTES_MIN: u64 = FRAME_PAYLOAD_BYTES_MAX as u64;
 /// The most runs asked of a peer at once: the rest of what a connection may have open is for
 /// pages, and for answers whose end is still on its way.
 const REQUESTS_MAX: usize = REQUESTS_OPEN_MAX * 3 / 4;
-/// Whoever's turn it is not waits so long for each of those before it,
-const TURN: Duration = Duration::from_millis(500);
-/// or, where a run takes longer, as long as the peer needs for so many bytes: whoever's turn it
-/// is has two of them under way,
-const TURN_BYTES: u64 = 8 << 20;
-/// and never longer than this.
-const TURN_MAX: Duration = Duration::from_secs(5);
 /// Nobody waits for more turns than this.
 const TURNS_MAX: u32 = 8;
 /// Whoever has waited takes the turns of others for the time of so many: one of them may fetch
@@ -40,7 +35,7 @@ const REST_AFTER_STALL: Duration = Duration::from_secs(10);
 /// Whoever was asked for something and delivers nothing for so long keeps it from nobody.
 const UNPRODUCTIVE: Duration = Duration::from_secs(3);
 /// Whoever is busy rests for at least so long: meanwhile others are asked.
-const REST_MIN: Duration = Duration::from_millis(100);
+pub(super) const REST_MIN: Duration = Duration::from_millis(100);
 
 /// One neighbour.
 #[derive(Debug)]
@@ -48,6 +43,8 @@ pub(super) struct Peer {
     pub(super) key: PeerKey,
     pub(super) distance: Distance,
     pub(super) offered: RangeSet,
+    /// The same by run, as the ledger counted it.
+    pub(super) shares: Shares,
     /// Whether it serves, and does not fetch itself.
     pub(super) is_seed: bool,
     pub(super) pace: Pace,
@@ -74,13 +71,15 @@ impl Peer {
         distance: Distance,
         offered: RangeSet,
         is_seed: bool,
+        config: &FetchConfig,
     ) -> Self {
         Self {
             key,
             distance,
             offered,
+            shares: Shares::default(),
             is_seed,
-            pace: Pace::new(now),
+            pace: Pace::new(now, config),
             requests: 0,
             expected_bytes: 0,
             requests_max: REQUESTS_MAX,
@@ -92,19 +91,34 @@ impl Peer {
         }
     }
 
+    /// How much of a run it offers.
+    pub(super) fn share_of(&self, run: &Run) -> Share {
+        match self.offered.within(run.range()).next() {
+            None => Share::Nothing,
+            Some(first) if first == run.range() => Share::All,
+            Some(_) => Share::Some,
+        }
+    }
+
+    /// Whether it offers some of these positions.
+    pub(super) fn offers_of(&self, ranges: &RangeSet) -> bool {
+        let mut offered = ranges.iter().flat_map(|range| self.offered.within(range));
+        offered.next().is_some()
+    }
+
     /// Whether it can be asked at all.
     pub(super) fn is_live(&self, now: Instant) -> bool {
         !self.stalled && self.rest_until.is_none_or(|until| until <= now)
     }
 
     /// Whether it may be asked for more. For a reader who waits, for one run more.
-    pub(super) fn has_room(&self, now: Instant, config: &FetchConfig, urgent: bool) -> bool {
+    pub(super) fn has_room(&self, now: Instant, urgent: bool) -> bool {
         let more = u64::from(urgent);
         let requests_max = (self.requests_max + more as usize).min(REQUESTS_MAX);
         if !self.is_live(now) || self.requests >= requests_max {
             return false;
         }
-        let window = || self.pace.window(config).max(EXPECTED_BYTES_MIN) + more * RUN_BYTES_MAX;
+        let window = || self.pace.window().max(EXPECTED_BYTES_MIN) + more * RUN_BYTES_MAX;
         self.requests == 0 || self.expected_bytes < window()
     }
 
@@ -136,9 +150,9 @@ impl Peer {
     }
 
     /// It has been silent for too long.
-    pub(super) fn stall(&mut self) {
+    pub(super) fn stall(&mut self, config: &FetchConfig) {
         self.stalled = true;
-        self.pace.stall();
+        self.pace.stall(config);
     }
 
     /// Another peer took over what was asked of it.
@@ -156,13 +170,19 @@ impl Peer {
         }
     }
 
-    /// Whether this node may ask it for what `turn` others are to ask for before.
-    pub(super) fn may_be_asked_out_of_turn(&self, now: Instant, turn: usize) -> bool {
-        let turns = u32::try_from(turn).map_or(TURNS_MAX, |turn| turn.min(TURNS_MAX));
-        let turn_time = self.turn();
-        let is_on = |since: Instant| now < since + turn_time * TURNS_TAKEN;
-        let may = |since: Instant| since + turn_time * turns <= now && is_on(since);
-        turn == 0 || self.spare_since.is_some_and(may)
+    /// For how many turns of others this node has waited: it may ask for what so many others are
+    /// to ask for before.
+    pub(super) fn turns_over(&self, now: Instant) -> usize {
+        let turn = self.turn();
+        let is_on = |since: &Instant| now < *since + turn * TURNS_TAKEN;
+        let Some(since) = self.spare_since.filter(is_on) else {
+            return 0;
+        };
+        let is_over = |turns: &u32| since + turn * *turns <= now;
+        match (1..=TURNS_MAX).take_while(is_over).count() {
+            all if all == TURNS_MAX as usize => usize::MAX,
+            some => some,
+        }
     }
 
     /// Whether there was nothing to ask of it at this chance, and no turn of another ended since.
@@ -174,8 +194,7 @@ impl Peer {
 
     /// How long another's turn lasts.
     fn turn(&self) -> Duration {
-        let time = self.pace.time_for(TURN_BYTES).unwrap_or(TURN);
-        time.clamp(TURN, TURN_MAX)
+        self.pace.turn()
     }
 
     /// When somebody's turn is over, next after `now`.
@@ -189,16 +208,17 @@ impl Peer {
     }
 
     /// When its silence becomes a stall.
-    pub(super) fn stalls_at(&self, config: &FetchConfig) -> Option<Instant> {
+    pub(super) fn stalls_at(&self) -> Option<Instant> {
         let waited_for = self.requests > 0 && !self.stalled;
-        waited_for.then(|| self.heard + self.pace.patience(config))
+        waited_for.then(|| self.heard + self.pace.patience())
     }
 
-    /// The same, if that may be before `time`.
-    pub(super) fn stalls_before(&self, time: Instant, config: &FetchConfig) -> Option<Instant> {
-        let may = self.heard + config.stall <= time;
-        let at = may.then(|| self.stalls_at(config)).flatten();
-        at.filter(|at| *at <= time)
+    /// Before this it has neither rested, nor been silent for too long, whatever is heard of it or
+    /// measured until then, where silence is no stall before `stall`.
+    pub(super) fn due_at_soonest(&self, stall: Duration) -> Option<Instant> {
+        let waited_for = self.requests > 0 && !self.stalled;
+        let silent = waited_for.then(|| self.heard + stall);
+        [self.rest_until, silent].into_iter().flatten().min()
     }
 
     /// Nearer, answering and faster peers are worth more.
@@ -216,60 +236,178 @@ impl Peer {
     /// Whether it keeps what it offers from `other`: it is nearer, does send something, and is
     /// not known to be slower.
     pub(super) fn goes_before(&self, other: &Peer, now: Instant) -> bool {
-        let slower = match (self.pace.rate(), other.pace.rate()) {
+        let slower = || match (self.pace.rate(), other.pace.rate()) {
             (Some(mine), Some(theirs)) => mine < theirs,
             _ => false,
         };
-        self.distance < other.distance && !slower && !self.is_unproductive(now)
+        self.distance < other.distance && !slower() && !self.is_unproductive(now)
     }
 }
 
-/// All neighbours.
+/// All neighbours, sorted by key. Something happens far more often than it concerns a given
+/// neighbour: what was found out about one is kept in a few bytes until it is changed.
 #[derive(Debug, Default)]
 pub(super) struct Peers {
-    by_key: BTreeMap<PeerKey, Peer>,
+    /// The first bytes of the keys, which order them as the keys do.
+    prefixes: Vec<u64>,
+    sorted: Vec<Peer>,
+    nearest: Option<Distance>,
+    seeds: Slots,
+    /// Those of whom nothing is to be asked until something changes about them, or about all.
+    settled: Slots,
+    /// When each rested, or becomes stalled; of those who are in `timed`.
+    times: Vec<Option<Instant>>,
+    timed: Slots,
 }
 
 impl Peers {
     pub(super) fn len(&self) -> usize {
-        self.by_key.len()
+        self.sorted.len()
     }
 
     pub(super) fn at(&self, key: &PeerKey) -> Option<&Peer> {
-        self.by_key.get(key)
+        self.sorted.get(self.find(key).ok()?)
     }
 
     pub(super) fn at_mut(&mut self, key: &PeerKey) -> Option<&mut Peer> {
-        self.by_key.get_mut(key)
+        let index = self.find(key).ok()?;
+        Some(self.with_index_mut(index))
+    }
+
+    /// The peer with an index, which holds until somebody comes or goes.
+    pub(super) fn with_index(&self, index: usize) -> &Peer {
+        &self.sorted[index]
+    }
+
+    pub(super) fn with_index_mut(&mut self, index: usize) -> &mut Peer {
+        self.settled.set(index, false);
+        self.timed.set(index, false);
+        &mut self.sorted[index]
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Peer> {
-        self.by_key.values()
+        self.sorted.iter()
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Peer> {
-        self.by_key.values_mut()
+        self.forget_findings();
+        self.sorted.iter_mut()
     }
 
     pub(super) fn insert(&mut self, peer: Peer) {
-        self.by_key.insert(peer.key, peer);
+        match self.find(&peer.key) {
+            Ok(index) => self.sorted[index] = peer,
+            Err(index) => {
+                self.prefixes.insert(index, prefix(&peer.key));
+                self.sorted.insert(index, peer);
+            }
+        }
+        self.look_at_all();
     }
 
     pub(super) fn remove(&mut self, key: &PeerKey) -> Option<Peer> {
-        self.by_key.remove(key)
+        let index = self.find(key).ok()?;
+        self.prefixes.remove(index);
+        let peer = self.sorted.remove(index);
+        self.look_at_all();
+        Some(peer)
+    }
+
+    fn look_at_all(&mut self) {
+        self.forget_findings();
+        self.nearest = self.iter().map(|peer| peer.distance).min();
+        self.seeds = Slots::default();
+        for (index, peer) in self.sorted.iter().enumerate() {
+            self.seeds.set(index, peer.is_seed);
+        }
+    }
+
+    fn forget_findings(&mut self) {
+        self.settled.clear();
+        self.timed.clear();
+    }
+
+    /// The index of a peer, or the one that it would have.
+    fn find(&self, key: &PeerKey) -> Result<usize, usize> {
+        let prefix = prefix(key);
+        let mut index = self.prefixes.partition_point(|other| *other < prefix);
+        while let Some(peer) = self.sorted.get(index) {
+            match peer.key.cmp(key) {
+                Ordering::Less => index += 1,
+                Ordering::Equal => return Ok(index),
+                Ordering::Greater => break,
+            }
+        }
+        Err(index)
+    }
+
+    /// Whether it would be passed over.
+    #[cfg(test)]
+    pub(super) fn is_settled(&self, index: usize) -> bool {
+        self.settled.contains(index)
+    }
+
+    /// There may be something to ask of seeds.
+    pub(super) fn take_up_seeds(&mut self) {
+        for index in self.seeds.iter() {
+            self.sorted[index].idle_since = None;
+            self.settled.set(index, false);
+        }
+    }
+
+    /// Whether any neighbour is nearer than this one.
+    pub(super) fn has_nearer(&self, peer: &Peer) -> bool {
+        self.nearest.is_some_and(|nearest| nearest < peer.distance)
+    }
+
+    /// When somebody has rested, becomes stalled, or a turn is over, next after `now`.
+    pub(super) fn next_time(&mut self, now: Instant) -> Option<Instant> {
+        self.times.resize(self.sorted.len(), None);
+        for (index, peer) in self.sorted.iter().enumerate() {
+            if !self.timed.contains(index) {
+                let times = [peer.rest_until, peer.stalls_at()];
+                self.times[index] = times.into_iter().flatten().min();
+                self.timed.set(index, true);
+            }
+        }
+        let seeds = self.seeds.iter().map(|index| &self.sorted[index]);
+        let turns = seeds.filter_map(|peer| peer.turn_ends(now));
+        self.times.iter().flatten().copied().chain(turns).min()
     }
 
     /// The neighbour to give up for a newcomer at `distance`: the worst, if it is farther.
     pub(super) fn worse_than(&self, distance: Distance) -> Option<PeerKey> {
-        let worst = self.by_key.values().min_by_key(|peer| peer.worth())?;
+        let worst = self.sorted.iter().min_by_key(|peer| peer.worth())?;
         (worst.distance > distance || worst.stalled).then_some(worst.key)
     }
 
-    /// Those for whom `is_asked` holds, in the order in which they are asked: near before far,
-    /// then fast before slow.
-    pub(super) fn by_preference(&self, is_asked: impl Fn(&Peer) -> bool) -> Vec<PeerKey> {
-        let mut peers: Vec<_> = self.iter().filter(|peer| is_asked(peer)).collect();
-        peers.sort_by_key(|peer| std::cmp::Reverse(peer.worth()));
-        peers.into_iter().map(|peer| peer.key).collect()
+    /// The indices of those for whom `is_asked` holds, in the order in which they are asked: near
+    /// before far, then fast before slow. Unless it is about `all`, those for whom it did not hold
+    /// before are passed over if nothing changed about them.
+    pub(super) fn by_preference(
+        &mut self,
+        all: bool,
+        mut is_asked: impl FnMut(&mut Peer) -> bool,
+    ) -> Vec<usize> {
+        let mut asked = Vec::new();
+        for (index, peer) in self.sorted.iter_mut().enumerate() {
+            if !all && self.settled.contains(index) {
+                continue;
+            }
+            let is_now = is_asked(peer);
+            if is_now {
+                asked.push(index);
+            }
+            // A turn that ends changes something too.
+            self.settled
+                .set(index, !is_now && peer.spare_since.is_none());
+        }
+        asked.sort_by_key(|index| std::cmp::Reverse(self.sorted[*index].worth()));
+        asked
     }
+}
+
+fn prefix(key: &PeerKey) -> u64 {
+    let (first, _) = key.as_bytes().split_first_chunk().expect("keys are longer");
+    u64::from_be_bytes(*first)
 }

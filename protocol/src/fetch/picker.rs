@@ -59,12 +59,13 @@ impl Picker<'_> {
         if self.peers.len() == 1 {
             return self.runs.free().find_map(|wanted| self.offer(peer, wanted));
         }
-        let order = |wanted: &&WantedRun| (wanted.rarity, wanted.turn, wanted.tie);
-        let offered = |wanted: &&WantedRun| {
-            let offered = peer.offered.within(wanted.run.range()).next();
-            offered.is_some() && !self.is_deferred(peer, wanted)
+        let order = |wanted: &&WantedRun| {
+            let start = wanted.run.start;
+            (wanted.rarity(), wanted.turn(), wanted.tie, start)
         };
-        let runs = || self.runs.free().filter(offered);
+        let turns = self.turns(peer);
+        let offered = || self.runs.free_within(peer.shares.some());
+        let runs = || offered().filter(|wanted| wanted.turn() <= turns);
         let first = runs().min_by_key(order)?;
         self.offer(peer, first).or_else(|| {
             let mut rest: Vec<_> = runs().collect();
@@ -73,17 +74,28 @@ impl Picker<'_> {
         })
     }
 
-    /// Whether a run is left for others to ask a seed for, from whom it can be had soon: else
-    /// the seed would send it to everybody.
-    fn is_deferred(&self, peer: &Peer, wanted: &WantedRun) -> bool {
-        peer.is_seed && !peer.may_be_asked_out_of_turn(self.now, wanted.turn)
+    /// How many turns of others are over. Runs with more of them are left for those to ask a
+    /// seed for, from whom they can be had soon: else the seed would send them to everybody.
+    fn turns(&self, peer: &Peer) -> usize {
+        match peer.is_seed {
+            true => peer.turns_over(self.now),
+            false => usize::MAX,
+        }
     }
 
     /// Whether there is something that `peer` offers and that is left for others.
     pub(super) fn leaves_for_others(&self, peer: &Peer) -> bool {
-        let mut deferred = (self.runs.free()).filter(|wanted| self.is_deferred(peer, wanted));
-        let is_shared = peer.is_seed && self.peers.len() > 1;
-        is_shared && deferred.any(|wanted| self.offer(peer, wanted).is_some())
+        if !peer.is_seed || self.peers.len() == 1 {
+            return false;
+        }
+        let turns = self.turns(peer);
+        let offered = self.runs.free_within(peer.shares.some());
+        let mut deferred = offered.filter(|wanted| wanted.turn() > turns);
+        let is_all = !self.peers.has_nearer(peer) && self.quarantine.of(&peer.key).is_empty();
+        deferred.any(|wanted| match is_all {
+            true => peer.offers_of(&wanted.free),
+            false => self.offer(peer, wanted).is_some(),
+        })
     }
 
     fn offer(&self, peer: &Peer, wanted: &WantedRun) -> Option<Pick> {
@@ -99,7 +111,7 @@ impl Picker<'_> {
             return RangeSet::new();
         }
         let mut ranges = self.trusted(peer, &wanted.free);
-        if ranges.is_empty() {
+        if ranges.is_empty() || !self.peers.has_nearer(peer) {
             return ranges;
         }
         let nearer = self
@@ -126,7 +138,7 @@ impl Picker<'_> {
 
     /// Whether something can be asked for, of anybody.
     pub(super) fn is_anything_left(&self) -> bool {
-        self.runs.free().any(|wanted| wanted.rarity > 0)
+        self.runs.is_any_free(|wanted| wanted.rarity() > 0)
     }
 
     /// What to ask of `peer` although another was asked, because that one will take longer:

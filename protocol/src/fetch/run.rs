@@ -3,10 +3,11 @@
 //! Owns: what of each run is missing, and what of that is free to be asked for. Refuses: to
 //! know peers; it is told which requests count.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::peers::Peers;
+use super::offers::{Share, Slots};
+use super::peers::Peer;
 use super::requests::{Request, Requests};
 use crate::have::RangeSet;
 use crate::peer::PeerKey;
@@ -53,43 +54,72 @@ pub(super) struct WantedRun {
     pub(super) free: RangeSet,
     /// The open requests for parts of it.
     pub(super) requests: Vec<RequestId>,
-    /// How many peers offer some of it.
-    pub(super) rarity: usize,
-    /// How many others are to be given time before this node asks a seed for it: those of who
-    /// lack it too that come before, and at least one where some of it has arrived elsewhere.
-    pub(super) turn: usize,
     /// Breaks ties between equally rare runs.
     pub(super) tie: u64,
+    /// How many peers offer some of it,
+    offering: usize,
+    /// how many of those fetch it too,
+    spreading: usize,
+    /// and how many peers lack some of it and come before this node. Everybody who lacks it comes
+    /// to the same order (rendezvous hashing: Thaler and Ravishankar 1998).
+    before: usize,
+    /// What draws peers to it, and how strongly this node is drawn, if it has a key.
+    place: u64,
+    mine: Option<u64>,
 }
 
 impl WantedRun {
-    /// Looks at what peers offer of it. Everybody who lacks it comes to the same order of
-    /// turns (rendezvous hashing: Thaler and Ravishankar 1998).
-    pub(super) fn count_offers(&mut self, peers: &Peers, me: Option<PeerKey>) {
-        let place = scatter(self.run.start / SHARE_BYTES);
-        let mine = me.map(|me| weight(&me, place));
-        let (mut offering, mut before, mut spreads) = (0, 0, false);
-        for peer in peers.iter() {
-            let offered = peer.offered.within(self.run.range()).next();
-            if offered.is_some() {
-                offering += 1;
-                spreads |= !peer.is_seed;
-            }
-            let lacks = offered != Some(self.run.range());
-            let comes_before = || mine.is_some_and(|mine| weight(&peer.key, place) > mine);
-            before += usize::from(lacks && comes_before());
-        }
-        self.rarity = offering;
-        self.turn = before.max(usize::from(spreads && me.is_some()));
+    /// How many peers offer some of it.
+    pub(super) fn rarity(&self) -> usize {
+        self.offering
+    }
+
+    /// How many others are to be given time before this node asks a seed for it: those of who
+    /// lack it too that come before, and at least one where some of it has arrived elsewhere.
+    pub(super) fn turn(&self) -> usize {
+        let spreads = self.spreading > 0 && self.mine.is_some();
+        self.before.max(usize::from(spreads))
+    }
+
+    /// Counts a peer who offers so much of it.
+    pub(super) fn count(&mut self, peer: &Peer, share: Share) {
+        let [offering, spreading, before] = self.counts(peer, share);
+        self.offering += offering;
+        self.spreading += spreading;
+        self.before += before;
+    }
+
+    /// Does not count it any more.
+    pub(super) fn uncount(&mut self, peer: &Peer, share: Share) {
+        let [offering, spreading, before] = self.counts(peer, share);
+        self.offering -= offering;
+        self.spreading -= spreading;
+        self.before -= before;
+    }
+
+    /// Whether it is a peer's turn to ask for it before it is this node's.
+    pub(super) fn comes_before(&self, peer: &Peer) -> bool {
+        self.mine
+            .is_some_and(|mine| weight(&peer.key, self.place) > mine)
+    }
+
+    /// What a peer is counted for.
+    fn counts(&self, peer: &Peer, share: Share) -> [usize; 3] {
+        let offers = share != Share::Nothing;
+        let is_before = share != Share::All && self.comes_before(peer);
+        [offers, offers && !peer.is_seed, is_before].map(usize::from)
     }
 }
 
-/// All wanted runs, by their first position.
+/// All wanted runs, each in a slot of its own, which is used again when it is gone.
 #[derive(Debug, Default)]
 pub(super) struct Runs {
-    by_start: BTreeMap<u64, WantedRun>,
+    slots: Vec<Option<WantedRun>>,
+    vacant: Vec<usize>,
+    by_start: BTreeMap<u64, usize>,
     starts: BTreeMap<RunId, u64>,
-    free: BTreeSet<u64>,
+    /// The slots of runs of which something is free.
+    free: Slots,
 }
 
 impl Runs {
@@ -101,22 +131,32 @@ impl Runs {
         self.by_start.is_empty()
     }
 
-    /// Adds a run. One that overlaps another is our own planner's mistake.
-    pub(super) fn insert(&mut self, run: Run, seed: u64) {
+    /// Adds a run and gives its slot. One that overlaps another is our own planner's mistake.
+    pub(super) fn insert(&mut self, run: Run, seed: u64, me: Option<PeerKey>) -> usize {
         let neighbour = self.overlapping(run.range()).next();
         assert!(neighbour.is_none(), "{run:?} overlaps a wanted run");
+        let place = scatter(run.start / SHARE_BYTES);
         let wanted = WantedRun {
             run,
             missing: RangeSet::of(run.range()),
             free: RangeSet::of(run.range()),
             requests: Vec::new(),
-            rarity: 0,
-            turn: 0,
             tie: scatter(seed ^ scatter(run.id.0)),
+            offering: 0,
+            spreading: 0,
+            before: 0,
+            place,
+            mine: me.map(|me| weight(&me, place)),
         };
-        self.by_start.insert(run.start, wanted);
+        let slot = self.vacant.pop().unwrap_or(self.slots.len());
+        if slot == self.slots.len() {
+            self.slots.push(None);
+        }
+        self.slots[slot] = Some(wanted);
+        self.by_start.insert(run.start, slot);
         self.starts.insert(run.id, run.start);
-        self.free.insert(run.start);
+        self.free.set(slot, true);
+        slot
     }
 
     pub(super) fn start_of(&self, id: RunId) -> Option<u64> {
@@ -124,42 +164,84 @@ impl Runs {
     }
 
     pub(super) fn at(&self, start: u64) -> Option<&WantedRun> {
-        self.by_start.get(&start)
+        self.slots[*self.by_start.get(&start)?].as_ref()
     }
 
     pub(super) fn at_mut(&mut self, start: u64) -> Option<&mut WantedRun> {
-        self.by_start.get_mut(&start)
+        self.slots[*self.by_start.get(&start)?].as_mut()
     }
 
     pub(super) fn remove(&mut self, start: u64) -> Option<WantedRun> {
-        let wanted = self.by_start.remove(&start)?;
+        let slot = self.by_start.remove(&start)?;
+        let wanted = self.slots[slot].take()?;
+        self.vacant.push(slot);
         self.starts.remove(&wanted.run.id);
-        self.free.remove(&start);
+        self.free.set(slot, false);
         Some(wanted)
     }
 
+    /// All runs, in order of position.
     pub(super) fn iter(&self) -> impl Iterator<Item = &WantedRun> {
-        self.by_start.values()
+        let slots = self.by_start.values();
+        slots.filter_map(|slot| self.slots[*slot].as_ref())
     }
 
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut WantedRun> {
-        self.by_start.values_mut()
+    /// All runs with their slots, in any order.
+    pub(super) fn by_slot(&mut self) -> impl Iterator<Item = (usize, &mut WantedRun)> {
+        let slots = self.slots.iter_mut().enumerate();
+        slots.filter_map(|(slot, wanted)| Some((slot, wanted.as_mut()?)))
+    }
+
+    /// The run in a slot.
+    pub(super) fn in_slot(&mut self, slot: usize) -> Option<&mut WantedRun> {
+        self.slots.get_mut(slot)?.as_mut()
+    }
+
+    /// Goes through the runs that reach into `range`, last first.
+    pub(super) fn for_each_within(
+        &mut self,
+        range: Range<u64>,
+        mut each: impl FnMut(usize, &mut WantedRun),
+    ) {
+        for (_, slot) in self.by_start.range(..range.end).rev() {
+            match self.slots[*slot].as_mut() {
+                Some(wanted) if wanted.run.end > range.start => each(*slot, wanted),
+                _ => break,
+            }
+        }
     }
 
     /// The first positions of the runs that reach into `range`, last first.
     pub(super) fn overlapping(&self, range: Range<u64>) -> impl Iterator<Item = u64> + '_ {
-        self.by_start
-            .range(..range.end)
-            .rev()
-            .take_while(move |(_, wanted)| wanted.run.end > range.start)
-            .map(|(start, _)| *start)
+        let reaches = move |slot: usize| {
+            let wanted = self.slots[slot].as_ref();
+            wanted.is_some_and(|wanted| wanted.run.end > range.start)
+        };
+        let before = self.by_start.range(..range.end).rev();
+        let reaching = before.take_while(move |(_, slot)| reaches(**slot));
+        reaching.map(|(start, _)| *start)
     }
 
-    /// The runs of which something is free, in order.
+    /// The runs of which something is free, in order of position.
     pub(super) fn free(&self) -> impl Iterator<Item = &WantedRun> {
-        self.free
-            .iter()
-            .filter_map(|start| self.by_start.get(start))
+        let slots = self.by_start.values();
+        let free = slots.filter(|slot| self.free.contains(**slot));
+        free.filter_map(|slot| self.slots[*slot].as_ref())
+    }
+
+    /// The runs of which something is free and some is on `offer`, in any order.
+    pub(super) fn free_within<'a>(
+        &'a self,
+        offer: &'a Slots,
+    ) -> impl Iterator<Item = &'a WantedRun> {
+        let slots = self.free.within(offer);
+        slots.filter_map(|slot| self.slots[slot].as_ref())
+    }
+
+    /// Whether something is free of a run for which `holds` does.
+    pub(super) fn is_any_free(&self, mut holds: impl FnMut(&WantedRun) -> bool) -> bool {
+        let mut free = self.free.iter();
+        free.any(|slot| self.slots[slot].as_ref().is_some_and(&mut holds))
     }
 
     /// Works out anew what of the run is free, where `counts` says which requests keep
@@ -170,7 +252,10 @@ impl Runs {
         requests: &Requests,
         counts: impl Fn(&Request) -> bool,
     ) {
-        let Some(wanted) = self.by_start.get_mut(&start) else {
+        let Some(&slot) = self.by_start.get(&start) else {
+            return;
+        };
+        let Some(wanted) = self.slots[slot].as_mut() else {
             return;
         };
         let mut free = wanted.missing.clone();
@@ -178,11 +263,7 @@ impl Runs {
         for request in open.filter(|request| counts(request)) {
             free = free.subtract(&request.ranges);
         }
-        if free.is_empty() {
-            self.free.remove(&start);
-        } else {
-            self.free.insert(start);
-        }
+        self.free.set(slot, !free.is_empty());
         wanted.free = free;
     }
 }

@@ -62,14 +62,14 @@ impl RangeSet {
         }
         let first = self.first_reaching(range.start);
         let behind = first + self.ranges[first..].partition_point(|r| r.start <= range.end);
-        let merged = if first == behind {
-            range
-        } else {
-            let start = range.start.min(self.ranges[first].start);
-            let end = range.end.max(self.ranges[behind - 1].end);
-            start..end
-        };
-        self.ranges.splice(first..behind, [merged]);
+        if first == behind {
+            self.ranges.insert(first, range);
+            return;
+        }
+        let start = range.start.min(self.ranges[first].start);
+        let end = range.end.max(self.ranges[behind - 1].end);
+        self.ranges[first] = start..end;
+        self.ranges.drain(first + 1..behind);
     }
 
     /// Takes away the positions of `range`.
@@ -84,8 +84,14 @@ impl RangeSet {
         }
         let left = self.ranges[first].start..range.start;
         let right = range.end..self.ranges[behind - 1].end;
-        let kept = [left, right].into_iter().filter(|r| !r.is_empty());
-        self.ranges.splice(first..behind, kept);
+        match (left.is_empty(), right.is_empty()) {
+            (true, true) => drop(self.ranges.drain(first..behind)),
+            (false, false) => drop(self.ranges.splice(first..behind, [left, right])),
+            (is_right, _) => {
+                self.ranges[first] = if is_right { right } else { left };
+                self.ranges.drain(first + 1..behind);
+            }
+        }
     }
 
     /// Whether `position` is in the set.
@@ -137,9 +143,19 @@ impl RangeSet {
 
     /// The positions that are in either.
     pub fn union(&self, other: &RangeSet) -> RangeSet {
-        let mut all: Vec<_> = self.iter().chain(other.iter()).collect();
-        all.sort_unstable_by_key(|r| r.start);
-        all.into_iter().collect()
+        let mut all = Vec::with_capacity(self.ranges.len() + other.ranges.len());
+        let (mut mine, mut theirs) = (self.iter().peekable(), other.iter().peekable());
+        while let Some(first) = match (mine.peek(), theirs.peek()) {
+            (Some(a), Some(b)) if b.start < a.start => theirs.next(),
+            (Some(_), _) => mine.next(),
+            (None, _) => theirs.next(),
+        } {
+            match all.last_mut() {
+                Some(Range { end, .. }) if first.start <= *end => *end = first.end.max(*end),
+                _ => all.push(first),
+            }
+        }
+        Self { ranges: all }
     }
 
     /// The positions that are in both.
@@ -149,12 +165,28 @@ impl RangeSet {
         } else {
             (other, self)
         };
-        few.iter().flat_map(|r| many.within(r)).collect()
+        // Sorted and apart already, since no two of few touch, and no two of many.
+        let ranges = few.iter().flat_map(|r| many.within(r)).collect();
+        Self { ranges }
     }
 
     /// The positions that are in this set and not in `other`.
     pub fn subtract(&self, other: &RangeSet) -> RangeSet {
-        self.iter().flat_map(|r| other.gaps(r)).collect()
+        let mut ranges = Vec::new();
+        let mut theirs = other.ranges.as_slice();
+        for Range { mut start, end } in self.iter() {
+            theirs = behind(theirs, start);
+            for their in theirs.iter().take_while(|their| their.start < end) {
+                if start < their.start {
+                    ranges.push(start..their.start);
+                }
+                start = their.end;
+            }
+            if start < end {
+                ranges.push(start..end);
+            }
+        }
+        Self { ranges }
     }
 
     /// Whether every position of this set is in `other`.
@@ -173,6 +205,18 @@ impl RangeSet {
         ranges.sort_unstable_by_key(|r| r.start);
         Self { ranges }
     }
+}
+
+/// Those of sorted ranges that end behind `position`. Most often there is little to skip.
+fn behind(ranges: &[Range<u64>], position: u64) -> &[Range<u64>] {
+    const NEAR: usize = 8;
+    let ends_before = |r: &Range<u64>| r.end <= position;
+    let near = ranges.iter().take(NEAR);
+    let skipped = match near.take_while(|r| ends_before(r)).count() {
+        NEAR => NEAR + ranges[NEAR..].partition_point(ends_before),
+        few => few,
+    };
+    &ranges[skipped..]
 }
 
 impl FromIterator<Range<u64>> for RangeSet {

@@ -30,7 +30,8 @@ impl Copies {
         let Some(sent) = self.sent.get(snapshot) else {
             return true;
         };
-        let covered = ranges.intersect(&sent.ranges).total_bytes();
+        let covered = ranges.iter().flat_map(|range| sent.ranges.within(range));
+        let covered: u64 = covered.map(|range| range.end - range.start).sum();
         covered * 2 < ranges.total_bytes()
     }
 

@@ -4,10 +4,12 @@
 //! the order within one peer's requests, which is the queue's.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
 use std::time::{Duration, Instant};
 
 use super::copies::Copies;
 use super::events::{Input, Output, ServeConfig};
+use super::origins::{Count, Origins};
 use super::queue::{Queue, Request};
 use crate::peer::PeerKey;
 use crate::wire::RequestId;
@@ -26,6 +28,7 @@ const RATE_SAMPLE_WEIGHT: f64 = 0.3;
 pub struct Serve {
     config: ServeConfig,
     peers: BTreeMap<PeerKey, Queue>,
+    origins: Origins,
     /// Whose turn it was last.
     turn: Option<PeerKey>,
     active: usize,
@@ -43,6 +46,7 @@ impl Serve {
         Self {
             config,
             peers: BTreeMap::new(),
+            origins: Origins::default(),
             turn: None,
             active: 0,
             waiting: 0,
@@ -109,9 +113,8 @@ impl Serve {
     }
 
     fn queue(&mut self, peer: PeerKey, origin: u64, request: Request) {
-        let of_origin = self.peers.values().filter(|queue| queue.origin == origin);
         let full = self.waiting >= self.config.queued_max
-            || of_origin.map(Queue::waiting).sum::<usize>() >= self.config.queued_per_origin_max;
+            || self.origins.at(origin).waiting >= self.config.queued_per_origin_max;
         let theirs = self.peers.get(&peer);
         if theirs.is_some_and(|queue| queue.contains(request.id)) {
             return;
@@ -129,8 +132,10 @@ impl Serve {
         }
         let new = || Queue::new(origin);
         let queue = self.peers.entry(peer).or_insert_with(new);
+        self.origins.take(queue.origin, queue.count());
         queue.origin = origin;
         queue.push(request);
+        self.origins.add(origin, queue.count());
         self.waiting += 1;
     }
 
@@ -141,6 +146,11 @@ impl Serve {
         let Some(request) = queue.end(id) else {
             return;
         };
+        let ended = Count {
+            active: 1,
+            waiting: 0,
+        };
+        self.origins.take(queue.origin, ended);
         if queue.is_empty() {
             self.peers.remove(&peer);
         }
@@ -157,6 +167,11 @@ impl Serve {
         if queue.is_active(request) {
             self.outputs.push_back(Output::Stop { peer, request });
         } else if queue.withdraw(request).is_some() {
+            let withdrawn = Count {
+                active: 0,
+                waiting: 1,
+            };
+            self.origins.take(queue.origin, withdrawn);
             self.waiting -= 1;
             self.outputs.push_back(Output::Cancelled { peer, request });
         }
@@ -169,6 +184,7 @@ impl Serve {
         let Some(queue) = self.peers.remove(peer) else {
             return;
         };
+        self.origins.take(queue.origin, queue.count());
         self.active -= queue.active();
         self.waiting -= queue.waiting();
         for request in queue.active_requests() {
@@ -182,6 +198,7 @@ impl Serve {
             return false;
         };
         let queue = self.peers.get_mut(&peer).expect("it was just chosen");
+        self.origins.start(queue.origin);
         let request = queue.start(index);
         self.copies.note(now, request.snapshot, &request.ranges);
         self.outputs.push_back(Output::Start {
@@ -201,19 +218,19 @@ impl Serve {
 
     /// The next peer in turn with an eager request, else the next with any.
     fn next(&self, now: Instant) -> Option<(PeerKey, usize)> {
+        if self.waiting == 0 {
+            return None;
+        }
         let eager = |request: &Request| {
             request.priority > 0
                 || now.saturating_duration_since(request.asked) >= self.config.patience
                 || self.copies.is_fresh(&request.snapshot, &request.ranges)
         };
-        let mut by_origin: BTreeMap<u64, usize> = BTreeMap::new();
-        for queue in self.peers.values() {
-            *by_origin.entry(queue.origin).or_default() += queue.active();
-        }
         let mut patient = None;
         for (peer, queue) in self.in_turn() {
-            if queue.active() >= self.config.active_per_peer_max
-                || by_origin[&queue.origin] >= self.config.active_per_origin_max
+            if queue.waiting() == 0
+                || queue.active() >= self.config.active_per_peer_max
+                || self.origins.at(queue.origin).active >= self.config.active_per_origin_max
             {
                 continue;
             }
@@ -228,10 +245,10 @@ impl Serve {
 
     /// All peers, beginning behind the one whose turn it was.
     fn in_turn(&self) -> impl Iterator<Item = (&PeerKey, &Queue)> {
-        let behind = move |peer: &PeerKey| self.turn.is_none_or(|turn| *peer > turn);
-        let first = self.peers.iter().filter(move |(peer, _)| behind(peer));
-        let then = self.peers.iter().filter(move |(peer, _)| !behind(peer));
-        first.chain(then)
+        let turn = self.turn.map_or(Bound::Unbounded, Bound::Excluded);
+        let first = self.peers.range((turn, Bound::Unbounded));
+        let then = self.turn.map(|turn| self.peers.range(..=turn));
+        first.chain(then.into_iter().flatten())
     }
 
     /// When the queues that there are will be answered, about.

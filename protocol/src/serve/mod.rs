@@ -13,6 +13,7 @@ mod compression;
 mod copies;
 mod events;
 mod machine;
+mod origins;
 mod queue;
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use super::origins::Count;
 use crate::have::RangeSet;
 use crate::id::SnapshotId;
 use crate::wire::RequestId;
@@ -47,6 +48,13 @@ impl Queue {
 
     pub(super) fn active(&self) -> usize {
         self.active.len()
+    }
+
+    pub(super) fn count(&self) -> Count {
+        Count {
+            waiting: self.waiting.len(),
+            active: self.active.len(),
+        }
     }
 
     pub(super) fn contains(&self, id: RequestId) -> bool {

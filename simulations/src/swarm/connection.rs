@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use shoal_protocol::have::RangeSet;
@@ -62,9 +63,9 @@ pub(super) struct Connection {
     pub(super) at_line: VecDeque<(Piece, Instant)>,
     pub(super) last_arrival: Instant,
     /// What the client was told is on offer; nothing until it asked.
-    pub(super) told: Option<RangeSet>,
+    pub(super) told: Option<Arc<RangeSet>>,
     /// The same, as the client has heard of it.
-    pub(super) offered: RangeSet,
+    pub(super) offered: Arc<RangeSet>,
     pub(super) round_trip: Duration,
     /// Bytes that arrived.
     pub(super) received: u64,
@@ -90,7 +91,7 @@ impl Connection {
             at_line: VecDeque::new(),
             last_arrival: now,
             told: None,
-            offered: RangeSet::new(),
+            offered: Arc::default(),
             round_trip,
             received: 0,
             heard: 0,
@@ -104,7 +105,7 @@ impl Connection {
         match end {
             End::Client => {
                 self.client_is_there = false;
-                self.offered = RangeSet::new();
+                self.offered = Arc::default();
             }
             End::Server => {
                 self.server_is_there = false;

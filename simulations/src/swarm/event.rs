@@ -5,6 +5,7 @@
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use shoal_protocol::have::RangeSet;
@@ -93,8 +94,12 @@ pub(super) enum Word {
     Admitted { offers_all: bool },
     /// Not let in.
     Refused { is_full: bool },
-    /// What is on offer, all of it or what came to it.
-    Offer { ranges: RangeSet, is_more: bool },
+    /// What is on offer, and what of it came to what was told before, if anything was. Nearly
+    /// everybody is told the same.
+    Offer {
+        all: Arc<RangeSet>,
+        more: Option<Arc<RangeSet>>,
+    },
     /// Others who fetch the same.
     Neighbours(Vec<usize>),
     /// An answer is over.
@@ -113,10 +118,12 @@ pub(super) enum Word {
     OfferWanted,
 }
 
+/// When something happens, and where it is written what. Entries are moved about, and are small.
+#[derive(Clone, Copy)]
 struct Entry {
     at: Instant,
     number: u64,
-    event: Event,
+    place: usize,
 }
 
 impl PartialEq for Entry {
@@ -143,6 +150,8 @@ impl Ord for Entry {
 #[derive(Default)]
 pub(super) struct Heap {
     entries: BinaryHeap<Reverse<Entry>>,
+    events: Vec<Option<Event>>,
+    vacant: Vec<usize>,
     count: u64,
 }
 
@@ -150,11 +159,18 @@ impl Heap {
     pub(super) fn put(&mut self, at: Instant, event: Event) {
         self.count += 1;
         let number = self.count;
-        self.entries.push(Reverse(Entry { at, number, event }));
+        let place = self.vacant.pop().unwrap_or(self.events.len());
+        match self.events.get_mut(place) {
+            Some(vacant) => *vacant = Some(event),
+            None => self.events.push(Some(event)),
+        }
+        self.entries.push(Reverse(Entry { at, number, place }));
     }
 
     pub(super) fn take(&mut self) -> Option<(Instant, Event)> {
-        self.entries.pop().map(|Reverse(e)| (e.at, e.event))
+        let Reverse(Entry { at, place, .. }) = self.entries.pop()?;
+        self.vacant.push(place);
+        Some((at, self.events[place].take()?))
     }
 
     /// How many events there were and are.

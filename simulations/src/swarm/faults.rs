@@ -3,6 +3,7 @@
 //! Owns: what a fault does to a node, its disk and its connections. Refuses: to say when; that
 //! is the setup's.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::event::{End, Event};
@@ -33,7 +34,7 @@ impl World {
         self.stop(node);
         // What was written is found and hashed when it starts again.
         let disk = &mut self.nodes[node].disk;
-        disk.recorded = disk.held.clone();
+        disk.recorded = Arc::new(disk.held.clone());
         self.come_back(node, back);
     }
 
@@ -60,7 +61,7 @@ impl World {
         this.epoch += 1;
         this.serve = super::node::serve();
         this.asked.clear();
-        this.disk.held = this.disk.recorded.clone();
+        this.disk.held = (*this.disk.recorded).clone();
         if this.finished.is_some() && !this.setup.is_source {
             let whole = this.disk.held.contains_range(0..self.setup.bytes);
             self.watch.require(whole, || {

@@ -4,6 +4,7 @@
 //! `data::fetch` does: what arrives is verified, written, recorded now and then, and offered
 //! from then on. Refuses: to choose.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use shoal_protocol::fetch::{Distance, DropReason, FetchConfig, Input, Output, State, Waiting};
@@ -83,26 +84,16 @@ impl World {
             Word::Admitted { offers_all } => self.hear_verdict(id, Some(offers_all), false),
             Word::Refused { is_full } => self.hear_verdict(id, None, is_full),
             Word::Neighbours(peers) => self.meet(client, peers),
-            Word::Offer {
-                ranges,
-                is_more: false,
-            } => {
-                connection.offered = ranges.clone();
-                self.tell(
-                    client,
-                    Input::PeerOffers {
+            Word::Offer { all, more } => {
+                connection.offered = Arc::clone(&all);
+                let input = match more.as_deref().cloned() {
+                    Some(added) => Input::PeerOffersMore { peer, added },
+                    None => Input::PeerOffers {
                         peer,
-                        offered: ranges,
+                        offered: (*all).clone(),
                     },
-                );
-            }
-            Word::Offer {
-                ranges,
-                is_more: true,
-            } => {
-                connection.offered = connection.offered.union(&ranges);
-                let offered = connection.offered.clone();
-                self.tell(client, Input::PeerOffers { peer, offered });
+                };
+                self.tell(client, input);
             }
             // The machine must hear of the bytes before it hears that no more come.
             Word::Ended(..) | Word::Busy(..) if connection.written > self.now => {
@@ -333,7 +324,7 @@ impl World {
         });
         if self.setup.planted == Some(Planted::OffersTooSoon) {
             for range in ranges.iter() {
-                self.nodes[node].disk.recorded.insert(range);
+                Arc::make_mut(&mut self.nodes[node].disk.recorded).insert(range);
             }
         }
         self.connections[id.0].open.insert(request, bytes);
@@ -438,7 +429,7 @@ impl World {
         if is_due(this.ask_again) {
             this.ask_again = None;
             for (server, id) in fetcher.sessions.clone() {
-                let offered = self.connections[id.0].offered.clone();
+                let offered = (*self.connections[id.0].offered).clone();
                 let peer = self.nodes[server].key;
                 self.tell(node, Input::PeerOffers { peer, offered });
             }
@@ -520,7 +511,7 @@ impl World {
         let bytes = held.total_bytes();
         self.watch.note(self.now, Note::Records { node, bytes });
         let this = &mut self.nodes[node];
-        this.disk.recorded = this.disk.recorded.union(&held);
+        this.disk.recorded = Arc::new(this.disk.recorded.union(&held));
         if let Some(fetcher) = &mut this.fetcher {
             fetcher.is_recording = false;
         }
@@ -528,21 +519,22 @@ impl World {
         self.watch.require(is_held, || {
             format!("node {node} offers what it does not hold")
         });
+        let all = Arc::clone(&this.disk.recorded);
+        // What is new to one who was told so much. Nearly all were told the same.
+        let mut news: Option<(Arc<RangeSet>, Arc<RangeSet>)> = None;
         for id in self.nodes[node].visitors.clone() {
-            let recorded = &self.nodes[node].disk.recorded;
             let Some(told) = &mut self.connections[id.0].told else {
                 continue;
             };
-            let ranges = recorded.subtract(told);
-            if !ranges.is_empty() {
-                *told = recorded.clone();
-                self.say(
-                    id,
-                    Word::Offer {
-                        ranges,
-                        is_more: true,
-                    },
-                );
+            let more = match &news {
+                Some((before, more)) if Arc::ptr_eq(before, told) => Arc::clone(more),
+                _ => Arc::new(all.subtract(told)),
+            };
+            news = Some((Arc::clone(told), Arc::clone(&more)));
+            if !more.is_empty() {
+                *told = Arc::clone(&all);
+                let (all, more) = (Arc::clone(&all), Some(more));
+                self.say(id, Word::Offer { all, more });
             }
         }
         self.note_unrecorded(node, 0);

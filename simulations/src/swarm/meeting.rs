@@ -4,6 +4,7 @@
 //! product's `data::swarm` and `data::crowd`. Refuses: what is said on a connection after that.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use shoal_protocol::fetch::{Fetch, FetchConfig, Input, Run, RunId};
@@ -187,7 +188,7 @@ impl World {
         };
         let distance = self.distance(client, server);
         let peer = self.nodes[server].key;
-        self.connections[id.0].offered = offered.clone();
+        self.connections[id.0].offered = Arc::new(offered.clone());
         let Some(fetcher) = &mut self.nodes[client].fetcher else {
             return self.part(id, End::Client);
         };
@@ -384,15 +385,9 @@ impl World {
             Word::Cancel(request) => self.cancel(id, request),
             Word::OfferWanted => {
                 let server = self.connections[id.0].server;
-                let ranges = self.nodes[server].disk.recorded.clone();
-                self.connections[id.0].told = Some(ranges.clone());
-                self.say(
-                    id,
-                    Word::Offer {
-                        ranges,
-                        is_more: false,
-                    },
-                );
+                let all = Arc::clone(&self.nodes[server].disk.recorded);
+                self.connections[id.0].told = Some(Arc::clone(&all));
+                self.say(id, Word::Offer { all, more: None });
             }
             Word::Admitted { .. }
             | Word::Refused { .. }

@@ -4,6 +4,7 @@
 //! cut. Refuses: to decide anything; what it fetches and serves, the product's machines say.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use shoal_protocol::fetch::{Fetch, Run, RunId};
@@ -32,7 +33,7 @@ pub(super) struct Disk {
     /// What was written.
     pub(super) held: RangeSet,
     /// What of that was recorded: it is offered, and survives a power cut.
-    pub(super) recorded: RangeSet,
+    pub(super) recorded: Arc<RangeSet>,
     /// What of it is wrong. Nothing ever should be.
     pub(super) wrong: RangeSet,
 }
@@ -95,7 +96,7 @@ impl Node {
             disk: Disk {
                 pipe: Pipe::new(now, setup.disk),
                 room: setup.room,
-                recorded: held.clone(),
+                recorded: Arc::new(held.clone()),
                 held,
                 wrong: RangeSet::new(),
             },

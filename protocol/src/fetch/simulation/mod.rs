@@ -347,6 +347,7 @@ impl World {
 
     fn tell(&mut self, input: Input) {
         self.fetch.handle(self.now, input);
+        self.fetch.check_findings(self.now);
         while let Some(output) = self.fetch.poll() {
             self.obey(output);
         }

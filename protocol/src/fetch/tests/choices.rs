@@ -122,13 +122,14 @@ fn the_slower_a_seed_the_longer_others_are_given_their_turns() {
     let turn_of = |run_takes: Duration| {
         let mut now = Instant::now();
         let everything = RangeSet::of(0..48 * RUN);
-        let mut seed = Peer::new(now, key(1), Distance::Lan, everything, true);
+        let config = FetchConfig::default();
+        let mut seed = Peer::new(now, key(1), Distance::Lan, everything, true, &config);
         for _ in 0..4 {
             now += run_takes;
-            seed.pace.deliver(now, RUN);
+            seed.pace.deliver(now, RUN, &config);
         }
         seed.note_spare_time(now);
-        let is_over = |ms: &u64| seed.may_be_asked_out_of_turn(now + Duration::from_millis(*ms), 1);
+        let is_over = |ms: &u64| seed.turns_over(now + Duration::from_millis(*ms)) >= 1;
         (0..10_000).find(is_over)
     };
     // Two runs, and the round trip that is assumed.
@@ -251,4 +252,20 @@ fn an_empty_run_is_done_at_once() {
         end: 5,
     };
     assert_eq!(rig.tell(Input::Wanted(empty)), [Output::RunDone(RunId(9))]);
+}
+
+#[test]
+fn a_seed_is_looked_at_anew_when_another_offers_more() {
+    let mut rig = Rig::new(2);
+    rig.join(2, 0..0);
+    assert_eq!(rig.join_seed(1, 2).len(), 2, "it has room for more");
+    rig.tell(Input::Heard { peer: key(1) });
+    let added = RangeSet::of(0..RUN);
+    rig.tell(Input::PeerOffersMore {
+        peer: key(2),
+        added,
+    });
+    let is_idle = |peer: &Peer| peer.idle_since.is_some();
+    let seed = rig.fetch.ledger.peers.at(&key(1)).expect("it joined");
+    assert!(is_idle(seed), "it was looked at, and noted again");
 }

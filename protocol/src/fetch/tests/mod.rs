@@ -4,6 +4,7 @@
 #![allow(clippy::single_range_in_vec_init)]
 
 mod choices;
+mod findings;
 mod troubles;
 
 use std::ops::Range;
@@ -66,6 +67,7 @@ impl Rig {
 
     fn tell(&mut self, input: Input) -> Vec<Output> {
         self.fetch.handle(self.now, input);
+        self.fetch.check_findings(self.now);
         std::iter::from_fn(|| self.fetch.poll()).collect()
     }
 
