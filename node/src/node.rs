@@ -279,7 +279,9 @@ impl Node {
         root: Option<ed25519::Keypair>,
     ) -> Result<usize, ApiError> {
         let finding = self.finding().await?;
-        finding.meet_somebody().await;
+        if self.team().has_others() {
+            finding.meet_somebody().await;
+        }
         // Locked until it was said: the control plane of a node that is in no team is closed.
         let mut finding = self.0.finding.lock().await;
         let (book, me) = (self.team().clone(), self.peer());

@@ -8,7 +8,7 @@ use crate::ui::format;
 use crate::ui::out::Lines;
 
 /// How long a repair waits for bytes from elsewhere without progress.
-const PATIENCE_S: u64 = 600;
+const PATIENCE_S: u64 = 60;
 
 /// Read back every byte and compare it with its hash
 ///
@@ -24,7 +24,8 @@ pub struct Args {
     /// An artifact or snapshot id; everything without it
     #[arg(value_name = "WHAT")]
     pub what: Option<String>,
-    /// Drop damaged bytes and mend them where another copy is on this disk
+    /// Drop damaged bytes and have right ones: from this disk, from who shared them, or from the
+    /// team. They go into the store; a damaged file stays as it is, and `get --force` writes it anew
     #[arg(long)]
     pub repair: bool,
 }

@@ -73,13 +73,7 @@ fn render(found: &Whereis) -> String {
 fn much(holder: &Holder, total: Option<u64>) -> String {
     match (holder.bytes, total) {
         (Some(bytes), Some(total)) if bytes >= total => format!("all of {}", format::bytes(total)),
-        (Some(bytes), Some(total)) => {
-            format!(
-                "{} of {}",
-                format::bytes_of(bytes, total),
-                format::bytes(total)
-            )
-        }
+        (Some(bytes), Some(total)) => format::bytes_of(bytes, total),
         (Some(bytes), None) => format::bytes(bytes),
         (None, _) if holder.is_me => "has it".to_owned(),
         (None, _) if holder.trouble.is_some() => "said to have it; not reached".to_owned(),

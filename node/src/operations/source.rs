@@ -12,6 +12,7 @@ use shoal_protocol::id::{PageId, SnapshotId};
 use shoal_protocol::manifest::Entry;
 use shoal_protocol::paged_list::{Cursor, PageSource, Placed};
 use shoal_protocol::path::ManifestPath;
+use shoal_protocol::peer::PeerKey;
 use shoal_protocol::snapshot::{Shape, Snapshot};
 use shoal_store::Store;
 use shoal_store::index::{Coverage, SnapshotRow, View};
@@ -304,5 +305,11 @@ pub(super) fn holders(node: &Node, view: &View, id: &SnapshotId) -> Result<Vec<S
         peers.extend(ticket.sources().iter().map(|source| source.peer));
     }
     peers.remove(&node.peer());
-    Ok(peers.iter().map(ToString::to_string).collect())
+    let team = node.team().team();
+    let called = |peer: &PeerKey| match &team {
+        // What is for the team came by leave of its root key, which is nobody's node.
+        Some((_, root, name)) if root == peer => format!("members of team {name}"),
+        _ => peer.to_string(),
+    };
+    Ok(peers.iter().map(called).collect())
 }

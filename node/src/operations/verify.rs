@@ -149,12 +149,16 @@ impl Node {
             ApiError::new(ErrorKind::NoSource, message)
                 .hint("get it again with a ticket, or join the team of those who have it")
         })?;
+        let what = format!("somebody who has what {} lost", id.short());
+        reporter.progress(|p| p.waiting_for = Some(what));
+        let snapshot = swarm.snapshot().await?;
+        reporter.progress(|p| p.waiting_for = None);
         if !health.pages_missing.is_empty() {
             swarm.fetch_pages(health.pages_missing.clone()).await?;
         }
         let source = Source {
             id,
-            snapshot: swarm.snapshot().await?,
+            snapshot,
             inside: None,
             store: self.store()?,
             swarm: Some(swarm),

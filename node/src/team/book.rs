@@ -303,6 +303,13 @@ impl TeamBook {
         lets_go.unwrap_or(Ok(()))
     }
 
+    /// Whether anybody else is a member in good standing.
+    pub(crate) fn has_others(&self) -> bool {
+        let (me, members) = (self.me(), self.members());
+        let mut others = members.iter().filter(|member| member.node != me);
+        others.any(|member| self.is_member(&member.node))
+    }
+
     /// Whether without it nobody could let in or revoke others, of whom there are some.
     pub(crate) fn is_last_admin(&self) -> bool {
         let (me, now) = (self.me(), self.now_unix_s());
