@@ -278,8 +278,11 @@ impl Node {
         &self,
         root: Option<ed25519::Keypair>,
     ) -> Result<usize, ApiError> {
-        let finding = self.finding().await?;
-        if self.team().has_others() {
+        self.team().check_in()?;
+        // Who cannot tell anybody may leave all the same.
+        if self.team().has_others()
+            && let Ok(finding) = self.finding().await
+        {
             finding.meet_somebody().await;
         }
         // Locked until it was said: the control plane of a node that is in no team is closed.

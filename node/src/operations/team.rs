@@ -181,7 +181,7 @@ impl Node {
             )
             .hint("`shoal team members` lists them")),
             _ => {
-                let message = format!("{} members are called `{text}`", found.len());
+                let message = format!("`{text}` means {} members", found.len());
                 let which: Vec<_> = found.iter().map(|m| m.node.to_string()).collect();
                 Err(ApiError::new(ErrorKind::Usage, message)
                     .hint(format!("say which by its PeerId: {}", which.join(", "))))
