@@ -1,9 +1,18 @@
 //! One connection that we made to somebody who serves a snapshot.
 //!
-//! Owns: asking to be let in, and the requests that are open. Refuses: deciding what to ask
-//! for, and reading, which is the other half's ([`listening`](super::listening)).
+//! Owns: asking to be let in, and what is known of the source by this connection. Refuses:
+//! deciding what to ask for, and reading, which is the other half's
+//! ([`listening`](super::listening)).
 
-use std::collections::{HashMap, HashSet};
+mod asking;
+mod ending;
+
+pub(in crate::data) use asking::Open;
+pub(crate) use asking::{Frame, RunReplies, RunReply, Wish};
+pub(crate) use ending::{SessionError, retry_in};
+pub(in crate::data) use ending::{farewell, refusal};
+
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,94 +24,31 @@ use shoal_protocol::access::{Address, Nonce, Presentation, presentation::Binding
 use shoal_protocol::bounded::List;
 use shoal_protocol::fetch::Distance;
 use shoal_protocol::have::RangeSet;
-use shoal_protocol::id::{GrantId, PageId, SnapshotId};
+use shoal_protocol::id::{GrantId, SnapshotId};
 use shoal_protocol::peer::PeerKey;
 use shoal_protocol::snapshot::Snapshot;
-use shoal_protocol::wire::limits::{
-    BASES_BYTES_MAX, BUSY_RETRY_MS_MAX, LISTEN_ADDRESSES_MAX, REQUEST_PAGES_MAX, RUN_BASES_MAX,
-};
+use shoal_protocol::wire::limits::LISTEN_ADDRESSES_MAX;
 use shoal_protocol::wire::{
-    Admitted, Base, Bye, ByeReason, Cancel, Codecs, Features, HaveRequest, Kind, Message,
-    Neighbour, Outcome, PageRequest, Present, Refused, RefusedReason, RequestId, RunData,
-    RunRequest,
+    Admitted, ByeReason, Features, HaveRequest, Kind, Message, Neighbour, Present, RequestId,
 };
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::buffers::{Buffer, BufferPool};
-use super::coding::Decoder;
-use super::dial::Dialled;
-use super::link::{Link, LinkError, LinkReader};
-use super::listening::Listening;
-use super::offer::{Offer, Telling};
-use super::outbox::Outbox;
-use super::swarm::Access;
-use super::traffic::Traffic;
-use super::way::Path;
-use super::{Endpoint, entering, greeting};
+use crate::data::buffers::BufferPool;
+use crate::data::coding::Decoder;
+use crate::data::dial::Dialled;
+use crate::data::link::{Link, LinkError, LinkReader};
+use crate::data::listening::Listening;
+use crate::data::offer::{Offer, Telling};
+use crate::data::outbox::Outbox;
+use crate::data::swarm::Access;
+use crate::data::traffic::Traffic;
+use crate::data::way::Path;
+use crate::data::{Endpoint, entering, greeting};
 
 /// How long a source may take to let us in.
 const ADMISSION: Duration = Duration::from_secs(10);
-
-/// Why there is no session (any more).
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum SessionError {
-    /// Unreachable, lost, or too slow: it may be tried again.
-    #[error("{0}")]
-    Lost(String),
-    /// It does not honour the grant.
-    #[error("{0}")]
-    Refused(String),
-    /// It asks to be tried later.
-    #[error("too many peers are connected to it")]
-    Full(Duration),
-    /// It broke the protocol, or sent what it should not have.
-    #[error("{0}")]
-    Misbehaved(String),
-}
-
-impl From<LinkError> for SessionError {
-    fn from(error: LinkError) -> Self {
-        match error.is_misbehaviour() {
-            true => Self::Misbehaved(error.to_string()),
-            false => Self::Lost(error.to_string()),
-        }
-    }
-}
-
-/// What comes for a request for a run.
-pub(crate) enum RunReply {
-    /// Some of the bytes, as they travelled.
-    Data(Frame),
-    /// Nothing more comes.
-    Ended(Outcome),
-    /// Nothing comes; ask again later.
-    Busy(Duration),
-    /// The connection is over.
-    Lost,
-}
-
-/// Bytes of a run, in the codec that `data` says.
-pub(crate) struct Frame {
-    pub(crate) data: RunData,
-    pub(crate) bytes: Buffer,
-}
-
-/// How an answer to a run request may travel.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Wish {
-    /// Higher is answered earlier.
-    pub(crate) priority: u8,
-    /// What is here that resembles what is asked for, in the order of positions.
-    pub(crate) bases: Vec<Base>,
-}
-
-/// Where replies to a run request go: the tag is the asker's own number for it.
-pub(crate) type RunReplies = mpsc::UnboundedSender<(PeerKey, RequestId, RunReply)>;
-
-/// What comes for a request for pages: pages, then nothing.
-pub(crate) type PageReplies = mpsc::UnboundedSender<(PageId, Vec<u8>)>;
 
 /// What a source tells unasked.
 pub(crate) enum Told {
@@ -124,18 +70,18 @@ pub(crate) struct Session {
     pub(crate) round_trip: Duration,
     pub(crate) traffic: Arc<Traffic>,
     pub(crate) closing: CancellationToken,
-    pub(super) offer: Mutex<Offer>,
-    pub(super) outbox: Outbox,
+    pub(in crate::data) offer: Mutex<Offer>,
+    pub(in crate::data) outbox: Outbox,
     next: AtomicU64,
     open: Mutex<HashMap<RequestId, Open>>,
-    pub(super) request_ended: Notify,
+    pub(in crate::data) request_ended: Notify,
     features: Features,
     /// What the source wants signed when a grant is presented.
     nonce: Nonce,
     /// Earlier versions that the source lets us read as well.
-    pub(super) also: Mutex<HashMap<GrantId, Option<SnapshotId>>>,
+    pub(in crate::data) also: Mutex<HashMap<GrantId, Option<SnapshotId>>>,
     /// Why the source is not worth another attempt.
-    pub(super) dropped: Mutex<Option<String>>,
+    pub(in crate::data) dropped: Mutex<Option<String>>,
     /// Whether it sent nothing when it was asked for something.
     passed_over: AtomicBool,
     run_bytes: Mutex<RunBytes>,
@@ -154,21 +100,6 @@ impl RunBytes {
     fn since_began(&self, traffic: &Traffic) -> u64 {
         self.began.map_or(0, |began| traffic.received() - began)
     }
-}
-
-/// A request that is open.
-pub(super) enum Open {
-    Run {
-        tag: RequestId,
-        left: RangeSet,
-        codecs: Codecs,
-        bases: Vec<Base>,
-        replies: RunReplies,
-    },
-    Pages {
-        left: HashSet<PageId>,
-        replies: PageReplies,
-    },
 }
 
 impl Session {
@@ -275,7 +206,7 @@ impl Session {
     }
 
     /// Asks what the source offers, and to be told of changes.
-    pub(super) fn ask_offer(&self) {
+    pub(in crate::data) fn ask_offer(&self) {
         self.outbox.say(HaveRequest {
             snapshot: self.snapshot.id(),
             subscribe: true,
@@ -319,7 +250,7 @@ impl Session {
             .map_or(range.start, |offered| offered.end)
     }
 
-    pub(super) fn offer(&self) -> MutexGuard<'_, Offer> {
+    pub(in crate::data) fn offer(&self) -> MutexGuard<'_, Offer> {
         self.offer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -347,12 +278,12 @@ impl Session {
     }
 
     /// A frame of a run begins to be read.
-    pub(super) fn begin_run_data(&self) {
+    pub(in crate::data) fn begin_run_data(&self) {
         self.run_bytes().began = Some(self.traffic.received());
     }
 
     /// It was read.
-    pub(super) fn end_run_data(&self) {
+    pub(in crate::data) fn end_run_data(&self) {
         let mut run_bytes = self.run_bytes();
         run_bytes.done += run_bytes.since_began(&self.traffic);
         run_bytes.began = None;
@@ -384,118 +315,15 @@ impl Session {
         }
     }
 
-    pub(super) fn also(&self) -> std::sync::MutexGuard<'_, HashMap<GrantId, Option<SnapshotId>>> {
+    pub(in crate::data) fn also(
+        &self,
+    ) -> std::sync::MutexGuard<'_, HashMap<GrantId, Option<SnapshotId>>> {
         self.also.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether both sides have a feature.
-    pub(super) fn reads(&self, feature: Features) -> bool {
+    pub(in crate::data) fn reads(&self, feature: Features) -> bool {
         self.features.contains(feature)
-    }
-
-    /// The codecs that both sides read.
-    fn codecs(&self) -> Codecs {
-        let mut codecs = Codecs::RAW;
-        for (feature, codec) in [
-            (Features::ZSTD, Codecs::ZSTD),
-            (Features::ZSTD_WITH_BASE, Codecs::ZSTD_WITH_BASE),
-        ] {
-            if self.reads(feature) {
-                codecs = codecs.and(codec);
-            }
-        }
-        codecs
-    }
-
-    /// Those of `bases` that the source lets us read, as many as a request takes.
-    fn allowed_bases(&self, bases: Vec<Base>) -> Vec<Base> {
-        if !self.reads(Features::ZSTD_WITH_BASE) {
-            return Vec::new();
-        }
-        let also = self.also();
-        let mut left = BASES_BYTES_MAX;
-        let fits = move |base: &Base| {
-            let room = left.checked_sub(base.bytes());
-            left = room.unwrap_or(left);
-            room.is_some()
-        };
-        let allowed = |base: &Base| also.values().any(|s| *s == Some(base.snapshot));
-        let bases = bases.into_iter().filter(allowed).filter(fits);
-        bases.take(RUN_BASES_MAX).collect()
-    }
-
-    /// Asks for positions. Replies come with `tag`.
-    pub(crate) fn ask_run(
-        &self,
-        tag: RequestId,
-        ranges: RangeSet,
-        wish: Wish,
-        replies: RunReplies,
-    ) {
-        let request = self.number();
-        let (codecs, bases) = (self.codecs(), self.allowed_bases(wish.bases));
-        self.requests().insert(
-            request,
-            Open::Run {
-                tag,
-                left: ranges.clone(),
-                codecs,
-                bases: bases.clone(),
-                replies,
-            },
-        );
-        self.outbox.say(RunRequest {
-            request,
-            snapshot: self.snapshot.id(),
-            ranges,
-            codecs,
-            priority: wish.priority,
-            bases: List::new(bases).expect("no more than a request takes"),
-        });
-        self.lose_if_closed();
-    }
-
-    /// Tells the source that the answer to `tag` is not wanted any more.
-    pub(crate) fn cancel_run(&self, tag: RequestId) {
-        let found = self
-            .requests()
-            .iter()
-            .find_map(|(request, open)| match open {
-                Open::Run { tag: theirs, .. } if *theirs == tag => Some(*request),
-                _ => None,
-            });
-        if let Some(request) = found {
-            self.outbox.say(Cancel { request });
-        }
-    }
-
-    /// Asks for pages; those that come are verified. The channel ends when no more come.
-    pub(crate) fn ask_pages(&self, pages: &[PageId], replies: PageReplies) {
-        let request = self.number();
-        let asked: List<_, REQUEST_PAGES_MAX> =
-            List::new(pages.to_vec()).expect("the caller asks in batches");
-        let left = pages.iter().copied().collect();
-        self.requests()
-            .insert(request, Open::Pages { left, replies });
-        self.outbox.say(PageRequest {
-            request,
-            snapshot: self.snapshot.id(),
-            pages: asked,
-        });
-        self.lose_if_closed();
-    }
-
-    /// Takes back all requests for runs.
-    pub(crate) fn cancel_all_runs(&self) {
-        let runs: Vec<_> = self
-            .requests()
-            .iter()
-            .filter(|(_, open)| matches!(open, Open::Run { .. }))
-            .map(|(request, _)| *request)
-            .collect();
-        for request in runs {
-            self.outbox.say(Cancel { request });
-        }
     }
 
     /// Ends the session, and with it every other attempt with this source, because of what
@@ -507,44 +335,9 @@ impl Session {
         self.leave(reason, why);
     }
 
-    /// Waits until no request is open, or the session is over.
-    pub(crate) async fn drained(&self) {
-        while !self.requests().is_empty() && !self.closing.is_cancelled() {
-            tokio::select! {
-                () = self.request_ended.notified() => {}
-                () = self.closing.cancelled() => {}
-            }
-        }
-    }
-
     /// Ends the session.
     pub(crate) fn leave(&self, reason: ByeReason, detail: &str) {
         self.outbox.leave(reason, detail);
-    }
-
-    fn number(&self) -> RequestId {
-        RequestId(self.next.fetch_add(1, Ordering::Relaxed))
-    }
-
-    pub(super) fn requests(&self) -> std::sync::MutexGuard<'_, HashMap<RequestId, Open>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A request that was opened while the session ended would wait for ever.
-    fn lose_if_closed(&self) {
-        if self.closing.is_cancelled() {
-            self.lose_all();
-        }
-    }
-
-    /// Tells all who wait that nothing comes.
-    pub(super) fn lose_all(&self) {
-        for (_, open) in self.requests().drain() {
-            if let Open::Run { tag, replies, .. } = open {
-                // Nobody may be waiting any more.
-                let _ = replies.send((self.peer, tag, RunReply::Lost));
-            }
-        }
     }
 }
 
@@ -563,39 +356,4 @@ async fn hear_verdict(reader: &mut LinkReader) -> Result<Admitted, SessionError>
             _ => {}
         }
     }
-}
-
-pub(super) fn refusal(refused: Refused) -> SessionError {
-    match refused.reason {
-        RefusedReason::NotPermitted => {
-            SessionError::Refused("it does not honour this ticket (any more)".to_owned())
-        }
-        RefusedReason::Expired => {
-            SessionError::Refused("the ticket has expired by its clock".to_owned())
-        }
-        RefusedReason::NotYet => {
-            SessionError::Refused("the ticket is not valid yet by its clock".to_owned())
-        }
-        RefusedReason::Full { retry_ms } => SessionError::Full(retry_in(retry_ms)),
-    }
-}
-
-pub(super) fn farewell(bye: &Bye) -> SessionError {
-    let why = match bye.reason {
-        ByeReason::Revoked => return SessionError::Refused("the ticket ended".to_owned()),
-        ByeReason::NotAdmitted => "it did not let us in",
-        ByeReason::ShuttingDown => "it stopped",
-        ByeReason::TooSlow => "it found us too slow",
-        ByeReason::Protocol => "it says that we broke the protocol",
-        ByeReason::BadData => "it says that we sent bad data",
-        ByeReason::Done | ByeReason::TooMany => "it ended the connection",
-    };
-    SessionError::Lost(match bye.detail.as_str() {
-        "" => why.to_owned(),
-        detail => format!("{why} ({detail})"),
-    })
-}
-
-pub(crate) fn retry_in(retry_ms: u32) -> Duration {
-    Duration::from_millis(u64::from(retry_ms.min(BUSY_RETRY_MS_MAX)))
 }

@@ -1,62 +1,48 @@
 //! One connection that somebody else made to us.
 //!
-//! Owns: letting it in, what it may ask and how much at once, and its end: by a grant that
-//! ended, by bad manners, by going away. Refuses: answering ([`serve`](super::serve)).
+//! Owns: what it may ask and how much at once, and its end: by a grant that ended, by bad
+//! manners, by going away. Refuses: answering ([`serve`](super::serve)).
+
+mod coming_in;
+mod offering;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures::future::select_all;
 use futures::{FutureExt, future};
-use shoal_protocol::access::grant::Rights as GrantRights;
-use shoal_protocol::access::presentation::Binding;
-use shoal_protocol::access::{GrantError, Nonce, PresentationError};
-use shoal_protocol::bounded::{List, Text};
-use shoal_protocol::have::{RANGES_MAX, RangeSet};
+use shoal_protocol::access::Nonce;
+use shoal_protocol::bounded::List;
+use shoal_protocol::have::RangeSet;
 use shoal_protocol::id::SnapshotId;
 use shoal_protocol::peer::PeerKey;
 use shoal_protocol::snapshot::Snapshot;
-use shoal_protocol::wire::limits::{FRAME_PAYLOAD_BYTES_MAX, GRANTS_PER_CONNECTION_MAX};
+use shoal_protocol::wire::limits::GRANTS_PER_CONNECTION_MAX;
 use shoal_protocol::wire::{
-    Admitted, Base, Busy, Bye, ByeReason, Enter, Entered, Features, Have, HaveRequest, HaveUpdate,
-    Hello, Kind, Message, NotEntered, NotEnteredReason, NotWelcome, Outcome, PageRequest, Pages,
-    Pong, Present, Redeem, Refused, RefusedReason, RequestId, RunEnd, RunRequest, TeamOperations,
-    TeamSecret, Welcome,
+    Admitted, Base, Busy, ByeReason, Features, Hello, Kind, Message, Outcome, PageRequest, Pages,
+    Pong, Present, Refused, RefusedReason, RequestId, RunEnd, RunRequest,
 };
 use tokio::sync::Notify;
-use tokio::task::spawn_blocking;
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::answer::Readers;
-use super::arrival::From;
-use super::crowd::{Member, Place, reachable};
-use super::greeting;
-use super::link::{LinkError, LinkReader};
-use super::open_requests::OpenRequests;
-use super::outbox::{Outbox, Payload};
-use super::redeeming::{self, Redeeming};
-use super::rights::Rights;
-use super::serve::Server;
-use super::strangers::Origin;
-use super::traffic::Traffic;
-use super::{Admission, Allowed, Endpoint};
-use crate::team::{Entry, Guest};
+use crate::data::answer::Readers;
+use crate::data::arrival::From;
+use crate::data::crowd::{Member, Place, reachable};
+use crate::data::greeting;
+use crate::data::link::{LinkError, LinkReader};
+use crate::data::open_requests::OpenRequests;
+use crate::data::outbox::{Outbox, Payload};
+use crate::data::redeeming::Redeeming;
+use crate::data::rights::Rights;
+use crate::data::serve::Server;
+use crate::data::strangers::Origin;
+use crate::data::traffic::Traffic;
+use crate::data::{Admission, Allowed, Endpoint};
 
-/// A stranger may be mistaken about its grant so often.
-const REFUSALS_MAX: usize = 3;
-/// The most ranges of an offer that are told at once.
-const OFFER_RANGES_MAX: usize = {
-    let fit = FRAME_PAYLOAD_BYTES_MAX / shoal_protocol::have::RANGE_BYTES;
-    if RANGES_MAX < fit { RANGES_MAX } else { fit }
-};
 /// What a peer that asks for too much at once is told.
 const BUSY_RETRY_MS: u32 = 200;
-
-/// How long a guest that is welcome may take for all of it: as long as it waits itself.
-const WELCOME: Duration = Duration::from_secs(30);
 
 /// As what a connection is let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -256,198 +242,6 @@ impl Visitor {
         }
     }
 
-    /// Waits for a valid grant; false if none came. Nothing else is read from a stranger.
-    async fn come_in(
-        &self,
-        reader: &mut LinkReader,
-        let_in: impl FnOnce(LetIn) -> bool,
-    ) -> Result<bool, LinkError> {
-        let expected = |kind| {
-            matches!(
-                kind,
-                Kind::Present | Kind::Enter | Kind::Redeem | Kind::Ping | Kind::Pong | Kind::Bye
-            )
-        };
-        let mut let_in = Some(let_in);
-        for _ in 0..REFUSALS_MAX {
-            let knock = loop {
-                match reader.message(expected).await? {
-                    (Message::Ping(ping), _) => self.outbox.mention(Pong { token: ping.token }),
-                    (Message::Pong(_), _) => {}
-                    (Message::Bye(_), _) => return Ok(false),
-                    (knock, _) => break knock,
-                }
-            };
-            let is_in = match &knock {
-                Message::Present(present) => self.come_with_grant(present, &mut let_in),
-                Message::Enter(enter) => self.come_as_member(enter, &mut let_in).await,
-                Message::Redeem(redeem) => {
-                    // The place that it has is given up with the rest.
-                    let _ = timeout(WELCOME, self.welcome(redeem, &mut let_in)).await;
-                    return Ok(false);
-                }
-                _ => None,
-            };
-            if let Some(is_in) = is_in {
-                return Ok(is_in);
-            }
-        }
-        Ok(false)
-    }
-
-    /// Whether a grant lets the peer in; nothing if it may try again.
-    fn come_with_grant(
-        &self,
-        present: &Present,
-        let_in: &mut Option<impl FnOnce(LetIn) -> bool>,
-    ) -> Option<bool> {
-        let allowed = match self.judge(present) {
-            Ok(allowed) => allowed,
-            Err(refused) => {
-                self.outbox.say(refused);
-                return None;
-            }
-        };
-        if !let_in.take().is_some_and(|let_in| let_in(LetIn::Peer)) {
-            let grant = present.presentation.grant.id();
-            let reason = RefusedReason::Full { retry_ms: 5_000 };
-            self.outbox.say(Refused { grant, reason });
-            return Some(false);
-        }
-        self.admit(present, allowed);
-        Some(true)
-    }
-
-    /// Whether the peer is let in as a member of this node's team; nothing if it may try
-    /// again.
-    async fn come_as_member(
-        &self,
-        enter: &Enter,
-        let_in: &mut Option<impl FnOnce(LetIn) -> bool>,
-    ) -> Option<bool> {
-        let client_nonce = self.hello.get().expect("said first").nonce;
-        let team = self.house.endpoint.team();
-        match team.judge(enter, &self.binding(), client_nonce) {
-            Entry::Closed(reason) => {
-                self.outbox.say(NotEntered { reason });
-                None
-            }
-            Entry::Open {
-                tag,
-                proof,
-                revoked,
-            } => {
-                if !let_in.take().is_some_and(|let_in| let_in(LetIn::Peer)) {
-                    let reason = NotEnteredReason::Full { retry_ms: 5_000 };
-                    self.outbox.say(NotEntered { reason });
-                    return Some(false);
-                }
-                self.member.set(revoked).expect("it enters once");
-                self.admitted.store(true, Ordering::Release);
-                self.outbox.say(Entered { tag, proof });
-                Some(true)
-            }
-        }
-    }
-
-    /// Lets a guest in who has an invitation, and tells it all about the team.
-    async fn welcome(&self, redeem: &Redeem, let_in: &mut Option<impl FnOnce(LetIn) -> bool>) {
-        let (team, binding) = (self.house.endpoint.team().clone(), self.binding());
-        if let Err(reason) = team.check_redemption(redeem, &binding) {
-            return self.outbox.say(NotWelcome { reason });
-        }
-        let Some(place) = self.house.redeeming.enter(self.origin()) else {
-            let retry_ms = redeeming::RETRY_MS;
-            let reason = NotEnteredReason::Full { retry_ms };
-            return self.outbox.say(NotEntered { reason });
-        };
-        // From here on it is no stranger, whose time would be too short to write and to tell all.
-        let is_in = let_in.take().is_some_and(|let_in| let_in(LetIn::Guest));
-        assert!(is_in, "guests have their places, and each is let in once");
-        let redeem = redeem.clone();
-        // What was begun is ended, also for one that has gone: the place goes with it.
-        let guest = spawn_blocking(move || (team.redeem(&redeem, &binding), place)).await;
-        let (guest, _place) = guest.expect("writing a file does not panic");
-        let (proof, operations, secret) = match guest {
-            Guest::NotWelcome(reason) => return self.outbox.say(NotWelcome { reason }),
-            Guest::Welcome {
-                proof,
-                operations,
-                secret,
-            } => (proof, operations, secret),
-        };
-        self.outbox.say(Welcome { proof });
-        let count = operations.len();
-        for (number, batch) in operations.into_iter().enumerate() {
-            let last = number + 1 == count;
-            let sending = (self.outbox).send(TeamOperations { last }, Payload::Owned(batch));
-            if sending.await.is_err() {
-                return;
-            }
-        }
-        if let Some((epoch, secret)) = secret {
-            // A connection that is over needs no secret.
-            let sending = (self.outbox).send(TeamSecret { epoch, secret }, Payload::Empty);
-            let _ = sending.await;
-        }
-        let bye = Bye {
-            reason: ByeReason::Done,
-            detail: Text::cut(""),
-        };
-        // As above. It goes behind what was sent, unlike a word.
-        let _ = self.outbox.send(bye, Payload::Empty).await;
-        self.closing.cancelled().await;
-    }
-
-    fn binding(&self) -> Binding {
-        Binding {
-            client: self.peer,
-            server: self.house.endpoint.peer_key(),
-            nonce: self.nonce,
-        }
-    }
-
-    /// Whether a presented grant opens anything here. What is wrong with a grant as such is
-    /// told; whether the thing exists is not.
-    fn judge(&self, present: &Present) -> Result<Allowed, Refused> {
-        let presentation = &present.presentation;
-        let grant = presentation.grant.id();
-        let refused = |reason| Refused { grant, reason };
-        presentation
-            .check(now_unix_s(), &self.binding())
-            .map_err(|error| match error {
-                PresentationError::Grant(GrantError::Expired { .. }) => {
-                    refused(RefusedReason::Expired)
-                }
-                PresentationError::Grant(GrantError::NotYet { .. }) => {
-                    refused(RefusedReason::NotYet)
-                }
-                PresentationError::Grant(GrantError::Signature) | PresentationError::Proof => {
-                    refused(RefusedReason::NotPermitted)
-                }
-            })?;
-        let not_permitted = refused(RefusedReason::NotPermitted);
-        if !(presentation.grant.grant.rights).contains(GrantRights::READ) {
-            return Err(not_permitted);
-        }
-        let admission = &self.house.admission;
-        let allowed = match self.member.get() {
-            Some(revoked) if self.grants_itself(present) => {
-                admission.admit_member(&presentation.grant, revoked)
-            }
-            _ => admission.admit(&presentation.grant, self.peer),
-        };
-        allowed
-            .filter(|allowed| !allowed.revoked.is_cancelled())
-            .ok_or(not_permitted)
-    }
-
-    /// Whether a grant is one that a member gave itself, to name what it wants to read.
-    fn grants_itself(&self, present: &Present) -> bool {
-        let grant = &present.presentation.grant.grant;
-        grant.issuer == self.peer && grant.holder == self.peer
-    }
-
     fn admit(&self, present: &Present, allowed: Allowed) {
         let signed = &present.presentation.grant;
         let snapshot = allowed.snapshot;
@@ -633,63 +427,5 @@ impl Visitor {
     pub(crate) fn turn_down(&self, request: RequestId, retry_ms: u32) {
         self.close_request(request);
         self.outbox.say(Busy { request, retry_ms });
-    }
-
-    async fn tell_offer(&self, asked: &HaveRequest) {
-        let mut told = self.told.lock().await;
-        let offered = self.offered(&asked.snapshot).unwrap_or_default();
-        self.tell_all(asked.snapshot, &offered).await;
-        if asked.subscribe
-            && (told.len() < GRANTS_PER_CONNECTION_MAX || told.contains_key(&asked.snapshot))
-        {
-            told.insert(asked.snapshot, offered);
-        }
-    }
-
-    /// Says what changed of a snapshot's offer, if the peer wants to know.
-    pub(crate) async fn offer_changed(&self, snapshot: &SnapshotId) {
-        let mut told = self.told.lock().await;
-        let Some(before) = told.get_mut(snapshot) else {
-            return;
-        };
-        self.rights.forget_offer(snapshot);
-        let offered = self.offered(snapshot).unwrap_or_default();
-        if *before == offered {
-            return;
-        }
-        let is_less = !before.subtract(&offered).is_empty();
-        let added = offered.subtract(before);
-        if is_less || added.range_count() > OFFER_RANGES_MAX || !self.has(Features::HAVE_UPDATES) {
-            self.tell_all(*snapshot, &offered).await;
-        } else {
-            let update = HaveUpdate {
-                snapshot: *snapshot,
-                generation: self.next_generation(),
-            };
-            self.tell(update, &added).await;
-        }
-        *before = offered;
-    }
-
-    async fn tell_all(&self, snapshot: SnapshotId, offered: &RangeSet) {
-        let have = Have {
-            snapshot,
-            generation: self.next_generation(),
-        };
-        self.tell(have, &offered.largest(OFFER_RANGES_MAX)).await;
-    }
-
-    fn next_generation(&self) -> u64 {
-        self.generation.fetch_add(1, Ordering::Relaxed) + 1
-    }
-
-    async fn tell(&self, message: impl Into<Message>, ranges: &RangeSet) {
-        let bytes = ranges.to_bytes().expect("cut to what can be told");
-        let payload = match bytes.is_empty() {
-            true => Payload::Empty,
-            false => Payload::Owned(bytes),
-        };
-        // A connection that is over hears nothing.
-        let _ = self.outbox.send(message, payload).await;
     }
 }
