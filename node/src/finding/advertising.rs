@@ -72,26 +72,52 @@ impl Advertising {
     }
 }
 
-/// Waits until twice as many members are there as were `before`, and gives their number: what
-/// was announced to fewer has not reached everybody who is to know it. The first is waited for
-/// too: alone there is nobody to tell.
-async fn grown(
-    events: &mut broadcast::Receiver<ControlEvent>,
-    shared: &Shared,
-    before: usize,
-) -> usize {
-    loop {
-        match events.recv().await {
-            Ok(ControlEvent::Identified { .. }) | Err(RecvError::Lagged(_)) => {}
-            Ok(_) => continue,
-            Err(RecvError::Closed) => std::future::pending().await,
+/// Notices when so many members have come that what was announced is announced anew: what was
+/// announced to half as many has not reached everybody who is to know it.
+struct Growth {
+    events: broadcast::Receiver<ControlEvent>,
+    /// How many were there when it was announced last.
+    told: usize,
+    /// When they are counted, since somebody came.
+    count_at: Option<Instant>,
+}
+
+impl Growth {
+    /// From a time on at which `told` members are known.
+    fn since(events: broadcast::Receiver<ControlEvent>, told: usize) -> Self {
+        Self {
+            events,
+            told,
+            count_at: None,
         }
-        // Several come at once.
-        tokio::time::sleep(TOGETHER).await;
-        let now = shared.handle.known_peers().await.len();
-        if now >= (2 * before).max(1) {
-            return now;
+    }
+
+    /// Waits until somebody has come, and those who come along with him. Cancel safe.
+    async fn somebody_came(&mut self) {
+        loop {
+            if let Some(at) = self.count_at {
+                tokio::time::sleep_until(at.into()).await;
+                self.count_at = None;
+                return;
+            }
+            match self.events.recv().await {
+                Ok(ControlEvent::Identified { .. }) | Err(RecvError::Lagged(_)) => {
+                    self.count_at = Some(Instant::now() + TOGETHER);
+                }
+                Ok(_) => {}
+                Err(RecvError::Closed) => std::future::pending().await,
+            }
         }
+    }
+
+    /// Whether `known` are twice as many as were told, who are told now. The first count too:
+    /// alone there is nobody to tell.
+    fn has_doubled(&mut self, known: usize) -> bool {
+        let doubled = known >= (2 * self.told).max(1);
+        if doubled {
+            self.told = known;
+        }
+        doubled
     }
 }
 
@@ -130,9 +156,9 @@ async fn advertise(this: &mut Advertising, epoch: u64, key: DiscoveryKey) {
     let (inputs, mut happened) = mpsc::channel(INPUTS_MAX);
     let mut reader = Reader::of_store(shared, key, shown, inputs.clone());
     half_life.mark_changed();
-    let mut events = shared.handle.events();
-    let mut told = shared.handle.known_peers().await.len();
-    if told > 0 {
+    let events = shared.handle.events();
+    let mut growth = Growth::since(events, shared.handle.known_peers().await.len());
+    if growth.told > 0 {
         reader.ask(Read::Headlines {
             keys_max: announced_max,
         });
@@ -191,8 +217,10 @@ async fn advertise(this: &mut Advertising, epoch: u64, key: DiscoveryKey) {
         };
         let input = tokio::select! {
             input = reader.next(&mut happened, added) => input,
-            now = grown(&mut events, shared, told) => {
-                told = now;
+            () = growth.somebody_came() => {
+                if !growth.has_doubled(shared.handle.known_peers().await.len()) {
+                    continue;
+                }
                 reader.ask(Read::Headlines { keys_max: announced_max });
                 Input::Grown
             }
@@ -248,5 +276,30 @@ fn remember(path: &Path, epoch: u64, progress: Progress) {
     let written = std::fs::write(&draft, bytes).and_then(|()| std::fs::rename(&draft, path));
     if let Err(error) = written {
         tracing::debug!(%error, "it is not remembered how far the sweep is");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Adding, which comes in between, ends the wait and begins it again.
+    #[tokio::test(start_paused = true)]
+    async fn who_comes_while_something_else_happens_is_counted_all_the_same() {
+        let (sender, events) = broadcast::channel(4);
+        let mut growth = Growth::since(events, 0);
+        let peer = libp2p_identity::PeerId::random();
+        let heard = sender.send(ControlEvent::Identified { peer });
+        assert_eq!(heard.expect("somebody listens"), 1);
+        for _ in 0..2 {
+            let cut_short = tokio::time::timeout(TOGETHER / 4, growth.somebody_came()).await;
+            assert!(cut_short.is_err());
+        }
+        let patience = Duration::from_secs(60);
+        let noticed = tokio::time::timeout(patience, growth.somebody_came()).await;
+        noticed.expect("nobody else has to come");
+        assert!(growth.has_doubled(1));
+        assert!(!growth.has_doubled(1));
+        assert!(growth.has_doubled(2));
     }
 }
