@@ -99,7 +99,7 @@ impl From<TeamFileError> for ApiError {
                 "move {} away: the node is in no team then, and an admin can invite it again",
                 path.display()
             ),
-            TeamFileError::Io { .. } => return Self::new(ErrorKind::Error, message),
+            TeamFileError::Io { path, source } => return Self::io(path, source),
         };
         Self::new(ErrorKind::Error, message).hint(hint)
     }

@@ -37,6 +37,15 @@ pub(crate) struct Tally {
     pub gone: u64,
 }
 
+/// A file of a snapshot, bytes of which are nowhere on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileLoss {
+    /// The file.
+    pub path: ManifestPath,
+    /// How many of its bytes.
+    pub bytes: u64,
+}
+
 /// What a survey found about a snapshot.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
@@ -45,6 +54,8 @@ pub(crate) struct Findings {
     pub volatile: PathList<ManifestPath>,
     /// Files with bytes that are gone, or only in changed files.
     pub gone: PathList<ManifestPath>,
+    /// The files with bytes that are gone, and how many.
+    pub lost: PathList<FileLoss>,
     /// The positions of bytes that are gone.
     pub missing: RangeSet,
     /// The positions of bytes that are only in changed files.
@@ -189,6 +200,12 @@ impl Findings {
         }
         if tally.gone + tally.changed > 0 {
             self.gone.push(path.clone());
+        }
+        if tally.gone > 0 {
+            self.lost.push(FileLoss {
+                path: path.clone(),
+                bytes: tally.gone,
+            });
         }
     }
 }

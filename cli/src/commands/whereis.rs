@@ -37,7 +37,7 @@ pub async fn run(args: Args, context: Context) -> Result<Code, Failure> {
             if !found.silent.is_empty() {
                 let names: Vec<_> = found.silent.iter().map(|name| format::name(name)).collect();
                 let line = format!(
-                    "did not answer, and may know of others: {}",
+                    "did not answer in the time it took, and may know of others: {}",
                     names.join(", ")
                 );
                 session.console.say(&line);

@@ -324,7 +324,6 @@ impl Client {
     }
 }
 
-/// The node that runs, if one does and lets us in.
 /// Who has the store of this home open, if anybody has.
 async fn holder(home: &Path) -> Result<Option<String>, ApiError> {
     let home = home.to_owned();
@@ -346,10 +345,15 @@ fn out_of_reach(home: &Path, holder: &str) -> ApiError {
         .hint("end that process with `kill`: it closes the store in good order")
 }
 
+/// The node that runs, if one does and lets us in.
 async fn reach(home: &Path) -> Result<Option<(Sender, Hello)>, ApiError> {
     let Ok(mut sender) = dial(home).await else {
         return Ok(None);
     };
+    // In a copy of a home lies the note that leads to the node of the other.
+    if holder(home).await?.is_none() {
+        return Ok(None);
+    }
     match ask(&mut sender, Method::GET, "hello", &()).await {
         Ok(body) => Ok(Some((sender, whole(body).await?))),
         // It is closing: as good as gone.

@@ -14,6 +14,7 @@ use crate::api::{AddRequest, Added, ApiError, ErrorKind, Events, Reporter};
 use crate::node::{Node, blocking};
 use crate::operations::source::holders;
 use crate::resolve::absolute;
+use crate::team::{Ended, TeamError};
 use crate::versions::{self, History};
 
 /// How many of the paths left out are named.
@@ -50,6 +51,13 @@ impl Node {
             };
             let added = node.add_files(files, &reporter).await?;
             node.announce(added.snapshot).await;
+            if !request.private
+                && let Err(out @ TeamError::Ended(_, Ended::Revoked | Ended::Expired)) =
+                    node.team().check_in()
+            {
+                let ApiError { message, hint, .. } = out.into();
+                reporter.warn(format!("{message}: nobody else finds what was added"), hint);
+            }
             let Some(name) = name else {
                 return Ok(reply(added, None));
             };

@@ -82,19 +82,13 @@ impl Node {
             .list("cat", subject(&request.what), watched);
         self.tasks().spawn(async move {
             let _listed = listed;
-            let last = match &source.swarm {
-                Some(_) => relay(&source, positions, &sender).await,
-                None => {
-                    let read = Reading {
-                        source,
-                        positions,
-                        sender: sender.clone(),
-                        cancelled,
-                    };
-                    node.read_or_ask(read, timeout_s).await
-                }
+            let read = Reading {
+                source,
+                positions,
+                sender: sender.clone(),
+                cancelled,
             };
-            if let Err(error) = last {
+            if let Err(error) = node.read_or_ask(read, timeout_s).await {
                 // Nobody listens any more: then nobody misses it.
                 let _gone = sender.send(Err(error)).await;
             }
@@ -126,20 +120,22 @@ struct Reading {
 }
 
 impl Node {
-    /// Reads from this disk; what is not here any more comes from those it came from, or from
-    /// members of the team who have it.
+    /// Reads from this disk; from the first byte that is not here on, others are asked: those
+    /// it came from, or members of the team who have it.
     async fn read_or_ask(&self, read: Reading, timeout_s: Option<u64>) -> Result<(), ApiError> {
         let (mut source, positions) = (read.source.clone(), read.positions.clone());
         let (sender, cancelled) = (read.sender.clone(), read.cancelled.clone());
         let Some(missing) = blocking(move || read.run()).await? else {
             return Ok(());
         };
-        let options = SwarmOptions {
-            timeout: timeout_s.map(Duration::from_secs),
-            cancelled,
-            ..SwarmOptions::default()
-        };
-        source.swarm = self.ask_others(source.id, None, options, |_| {}).await?;
+        if source.swarm.is_none() {
+            let options = SwarmOptions {
+                timeout: timeout_s.map(Duration::from_secs),
+                cancelled,
+                ..SwarmOptions::default()
+            };
+            source.swarm = self.ask_others(source.id, None, options, |_| {}).await?;
+        }
         if source.swarm.is_none() {
             return Err(blocking(move || Ok::<_, ApiError>(lost(&source))).await?);
         }
@@ -222,7 +218,7 @@ fn lost(source: &Source) -> ApiError {
 
 impl Reading {
     /// Reads chunk by chunk, each verified. Gives the position of the first byte that is not
-    /// here any more, if it comes to one.
+    /// here, if it comes to one.
     fn run(self) -> Result<Option<u64>, ApiError> {
         let (source, positions) = (&self.source, &self.positions);
         let mut cursor = SnapshotCursor::new(&source.snapshot);

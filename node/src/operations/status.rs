@@ -16,6 +16,8 @@ impl Node {
         let hello = self.hello();
         let finding = self.found().await;
         let team = self.team_info().await.ok();
+        let peers = self.peers().await?;
+        let connected = peers.iter().filter(|peer| peer.connected);
         Ok(Status {
             peer: hello.peer,
             home: self.home().to_owned(),
@@ -28,7 +30,7 @@ impl Node {
             shares: self.shares().list(),
             activities: self.activities().now(),
             at_risk: self.at_risk().await?,
-            peers_connected: self.plane().guests().await,
+            peers_connected: u32::try_from(connected.count()).unwrap_or(u32::MAX),
             wire_in,
             wire_out,
             team: team.map(|TeamInfo { name, role, .. }| TeamStatus { name, role }),

@@ -77,6 +77,7 @@ impl Node {
 
     /// Makes an invitation, which this node has to be there for: it redeems it.
     pub async fn team_invite(&self, request: InviteRequest) -> Result<Invited, ApiError> {
+        self.team().check_in()?;
         if !self.is_daemon() {
             let message = "an invitation is redeemed at the node that made it, and none runs";
             return Err(ApiError::new(ErrorKind::Usage, message)
@@ -175,11 +176,15 @@ impl Node {
         let found: Vec<_> = members.iter().filter(means).filter(is_in).collect();
         match found[..] {
             [member] => Ok(member.node),
-            [] => Err(ApiError::new(
-                ErrorKind::NotFound,
-                format!("`{text}` is no member of the team"),
-            )
-            .hint("`shoal team members` lists them")),
+            [] => {
+                let any_more = match members.iter().any(|member| means(&member)) {
+                    true => " any more",
+                    false => "",
+                };
+                let message = format!("`{text}` is no member of the team{any_more}");
+                Err(ApiError::new(ErrorKind::NotFound, message)
+                    .hint("`shoal team members` lists them"))
+            }
             _ => {
                 let message = format!("`{text}` means {} members", found.len());
                 let which: Vec<_> = found.iter().map(|m| m.node.to_string()).collect();
@@ -258,7 +263,7 @@ impl From<TeamError> for ApiError {
             TeamError::Refused(_) => Self::new(ErrorKind::NotPermitted, message),
             TeamError::Invitations => Self::new(ErrorKind::Usage, message)
                 .hint("they end by themselves; one with more --uses replaces many"),
-            TeamError::File(_) => Self::new(ErrorKind::Error, message),
+            TeamError::File(error) => error.into(),
         }
     }
 }

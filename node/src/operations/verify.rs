@@ -5,7 +5,7 @@ use std::ops::Range;
 use shoal_protocol::id::SnapshotId;
 use shoal_protocol::manifest::{SnapshotCursor, Step};
 use shoal_protocol::size::Size;
-use shoal_store::check::{RepairError, SnapshotHealth, VerifyReport, VerifyScope};
+use shoal_store::check::{FileLoss, RepairError, SnapshotHealth, VerifyReport, VerifyScope};
 use shoal_store::index::{Coverage, Origin, SnapshotRow, View};
 
 use super::progress::Relay;
@@ -15,6 +15,10 @@ use crate::data::SwarmOptions;
 use crate::node::{Node, blocking};
 use crate::resolve::{Target, subject};
 use crate::versions::{self, History};
+
+/// What becomes of files of the user whose bytes were had from elsewhere.
+const STAYS: &str = "what was repaired is in the store; a file of yours that is damaged stays as \
+                     it is until `shoal get --force` writes it anew";
 
 impl Node {
     /// Hashes what is held and compares.
@@ -51,6 +55,9 @@ impl Node {
             }
             for place in &report.damaged.named {
                 reporter.warn(format!("{place}; they are not used any more"), None);
+            }
+            if verified.repaired > 0 {
+                reporter.info(STAYS);
             }
             for place in &report.away.named {
                 reporter.warn(place.to_string(), None);
@@ -245,29 +252,16 @@ impl Node {
             };
             problems.push(problem(None, 0, what));
         }
-        let files = &health.gone;
-        for path in &files.named {
-            let what = match files.total {
-                1 => format!("{} of `{path}` are gone", Size(health.bytes_gone)),
-                many => format!(
-                    "`{path}` is damaged ({} in {many} files)",
-                    Size(health.bytes_gone)
-                ),
-            };
-            let bytes = if problems.is_empty() {
-                health.bytes_gone
-            } else {
-                0
-            };
-            problems.push(problem(Some(path.to_string()), bytes, what));
+        let files = &health.lost;
+        for FileLoss { path, bytes } in &files.named {
+            let what = format!("{} of `{path}` are gone", Size(*bytes));
+            problems.push(problem(Some(path.to_string()), *bytes, what));
         }
         let unnamed = files.total - files.named.len() as u64;
         if unnamed > 0 {
-            problems.push(problem(
-                None,
-                0,
-                format!("{unnamed} more files are damaged"),
-            ));
+            let named: u64 = files.named.iter().map(|loss| loss.bytes).sum();
+            let what = format!("{unnamed} more files are damaged");
+            problems.push(problem(None, health.bytes_gone - named, what));
         }
         if health.bytes_away > 0 {
             let what = "only in files that cannot be looked at now".to_owned();

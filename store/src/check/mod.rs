@@ -17,7 +17,6 @@ use shoal_protocol::have::RangeSet;
 use shoal_protocol::id::{ChunkId, PageId, SnapshotId};
 use shoal_protocol::manifest::{SnapshotCursor, Step};
 use shoal_protocol::paged_list::{self, ChunkRef};
-use shoal_protocol::path::ManifestPath;
 use shoal_protocol::size::Size;
 use shoal_protocol::snapshot::Snapshot;
 
@@ -27,6 +26,7 @@ use crate::held::Holdings;
 use crate::index::{AudienceId, Coverage, Origin, SnapshotRow};
 use crate::ingest::PathList;
 use crate::progress::{Phase, Progress, Silent};
+pub use crate::survey::FileLoss;
 use crate::survey::{Survey, page_of};
 use crate::{Batch, ReadError, Store, StoreError};
 
@@ -97,7 +97,7 @@ pub struct SnapshotHealth {
     /// Bytes that it should have and that are nowhere on this machine.
     pub bytes_gone: u64,
     /// The files that these bytes belong to.
-    pub gone: PathList<ManifestPath>,
+    pub lost: PathList<FileLoss>,
     /// The positions of these bytes, ascending, on chunk boundaries: what to fetch.
     pub missing: Vec<Range<u64>>,
     /// Pages that it should have and that are nowhere on this machine. What lies beneath them
@@ -319,7 +319,7 @@ impl Store {
             bytes_volatile: findings.tally.volatile + findings.tally.changed,
             bytes_away: 0,
             bytes_gone: findings.tally.gone,
-            gone: findings.gone,
+            lost: findings.lost,
             missing: findings.missing.iter().collect(),
             pages_missing: findings.pages_missing,
         })

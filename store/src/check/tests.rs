@@ -2,6 +2,7 @@
 
 use shoal_protocol::manifest::Content;
 use shoal_protocol::paged_list::ChunkRef;
+use shoal_protocol::path::ManifestPath;
 
 use super::*;
 use crate::index::{AbsolutePath, AudienceId, Extent, FileClass, FileRow, FileState};
@@ -72,7 +73,8 @@ fn a_rotten_chunk_is_found_no_longer_offered_and_repaired() {
     assert_eq!(report.damaged.total, 1);
     assert_eq!(health.bytes_gone, u64::from(chunk.length));
     assert_eq!(health.missing, std::slice::from_ref(&range));
-    assert_eq!(health.gone.named[0].as_str(), "b");
+    let lost = &health.lost.named[0];
+    assert_eq!((lost.path.as_str(), lost.bytes), ("b", health.bytes_gone));
     let row = world
         .store
         .view()

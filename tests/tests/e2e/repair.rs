@@ -93,3 +93,23 @@ fn a_damaged_pack_is_mended_from_the_tickets_peer() {
     flip(&largest);
     scene.assert_mended();
 }
+
+#[test]
+fn each_damaged_file_is_told_with_its_own_bytes_and_that_it_stays_as_it_is() {
+    let scene = Scene::new();
+    let damaged = ["class003/sample-000003.bin", "class007/sample-000007.bin"];
+    let paths = damaged.map(|name| scene.copy.join(name));
+    paths.iter().for_each(|path| flip(path));
+    let found = scene.bob.run(&["--json", "verify"]);
+    assert_eq!(found.code(), 6, "{found:?}");
+    for (name, path) in damaged.iter().zip(&paths) {
+        let of_it = |line: &&str| line.contains(name);
+        let problem = found.stdout.lines().find(of_it).expect("it is named");
+        let problem: serde_json::Value = serde_json::from_str(problem).unwrap();
+        let bytes = problem["bytes"].as_u64().unwrap();
+        let most = path.metadata().unwrap().len();
+        assert!(0 < bytes && bytes <= most, "{bytes} of {most} in {name}");
+    }
+    let mended = scene.bob.run(&["verify", "--repair"]).ok();
+    assert!(mended.stderr.contains("get --force"), "{mended:?}");
+}

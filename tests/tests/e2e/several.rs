@@ -60,6 +60,31 @@ fn a_second_daemon_is_told_who_holds_the_store() {
 }
 
 #[test]
+fn who_copies_a_home_does_not_speak_to_the_node_of_the_original() {
+    let home = Home::new();
+    let _daemon = home.up();
+    let copied = std::process::Command::new("cp")
+        .args(["-a", "home", "copy"])
+        .current_dir(home.outside())
+        .status();
+    assert!(copied.unwrap().success());
+    let copy = home.outside().join("copy");
+    let at_copy = ["--home", copy.to_str().unwrap()];
+    let state = |at: &[&str]| {
+        let said = home.run(&[at, &["--json", "status"]].concat()).ok().stdout;
+        let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+        (
+            said["home"].as_str().map(Into::into),
+            said["daemon"] == true,
+        )
+    };
+    assert_eq!(state(&at_copy), (Some(copy.clone()), false));
+    let down = home.run(&[&at_copy[..], &["down"]].concat());
+    assert!(down.stderr.contains("no node is running"), "{down:?}");
+    assert_eq!(state(&[]), (Some(home.path()), true), "it runs on");
+}
+
+#[test]
 fn a_daemon_serves_a_share_after_the_command_ended_and_after_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let source = dir.path().join("data");

@@ -364,6 +364,7 @@ fn who_has_a_later_version_in_its_place_misses_nothing_of_the_earlier() {
         "it is forgotten: {well:?}"
     );
 }
+
 #[test]
 fn cat_asks_the_team_for_what_was_changed_or_removed_here() {
     let (alice, bob) = Node::pair();
@@ -380,6 +381,26 @@ fn cat_asks_the_team_for_what_was_changed_or_removed_here() {
         assert!(shown.status.success(), "{shown:?}");
         assert!(shown.stdout == data::bytes("weights", 300_000));
     }
+}
+
+#[test]
+fn cat_of_a_file_that_is_here_waits_for_nobody_although_another_is_damaged() {
+    let (alice, bob) = Node::pair();
+    let folder = alice.home.outside().join("folder");
+    std::fs::create_dir(&folder).unwrap();
+    for name in ["one", "other"] {
+        std::fs::write(folder.join(name), data::bytes(name, 300_000)).unwrap();
+    }
+    let id = alice.ok(&["add", &folder.to_string_lossy()]);
+    let to = bob.home.outside().join("got");
+    bob.ok(&["get", id.trim(), &to.to_string_lossy(), "--timeout", "30s"]);
+    alice.daemon.kill();
+    std::fs::write(to.join("other"), "something else").unwrap();
+    assert_eq!(bob.code(&["verify"]), 6);
+    let one = format!("{}:one", id.trim());
+    let shown = bob.home.command(&["cat", &one]).output().unwrap();
+    assert!(shown.status.success(), "{shown:?}");
+    assert!(shown.stdout == data::bytes("one", 300_000));
 }
 
 #[test]

@@ -91,7 +91,8 @@ impl Work<'_> {
             (Some(row), _) => row.snapshot,
             (None, Some(swarm)) => {
                 let told = async { Ok(swarm.snapshot().await?) };
-                self.while_permitted(told).await?
+                let told = self.while_permitted(told).await;
+                told.map_err(|error| self.nobody_has_it(error))?
             }
             (None, None) => return Err(not_whole(&self.plan.key.snapshot)),
         };
@@ -184,6 +185,22 @@ impl Work<'_> {
         Ok((here.0 + there.0, here.1 + there.1))
     }
 
+    /// Says it of the team, where members were looked for and nobody was found.
+    fn nobody_has_it(&self, error: ApiError) -> ApiError {
+        if !self.plan.as_member || error.kind != ErrorKind::NoSource {
+            return error;
+        }
+        let id = self.plan.key.snapshot.short();
+        let message = format!(
+            "no member who could be reached has {id} ({})",
+            error.message
+        );
+        ApiError::new(ErrorKind::NoSource, message).hint(
+            "was it added with --private, or is who has it off? `shoal whereis` asks who has it, \
+             `shoal peers` shows who is connected; the same command goes on where it stopped",
+        )
+    }
+
     /// Does `work`, which gives up when this node is a member no more and goes on as one.
     async fn while_permitted<T>(
         &self,
@@ -251,6 +268,8 @@ impl Work<'_> {
         let swarm = self.dial(access)?;
         if self.plan.ticket.is_none() {
             let finding = self.node.finding().await?;
+            let whom = "a member of the team who has it".to_owned();
+            self.transfer.progress(|p| p.waiting_for = Some(whom));
             self.node
                 .look_for_sources(finding, self.plan.key.snapshot, &swarm);
         }
