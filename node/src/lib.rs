@@ -18,6 +18,7 @@ mod plane;
 mod resolve;
 mod shares;
 mod team;
+mod until;
 mod versions;
 
 pub use node::{Node, NodeOptions};

@@ -20,7 +20,7 @@ use shoal_protocol::size::Size;
 use shoal_protocol::wire::{Base, ByeReason, RequestId};
 use shoal_store::receive::{Receive, ReceiveError};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use super::bases::Bases;
 use super::checkpoints::Checkpoints;
@@ -29,6 +29,7 @@ use super::hub::Hub;
 use super::plan::{Need, Plan};
 use super::session::{RunReplies, RunReply, Session, Wish};
 use super::{FetchError, FetchEvent};
+use crate::until::until;
 
 /// What nobody has is asked for again after so long: a file may be back in its place.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
@@ -114,13 +115,6 @@ pub(crate) async fn fetch(hub: &Arc<Hub>, receive: Arc<Receive>) -> Result<(), F
         Err(_) => checkpoints.last().await,
     };
     ended.and(recorded.map_err(FetchError::from))
-}
-
-async fn until(time: Option<Instant>) {
-    match time {
-        Some(time) => sleep_until(time).await,
-        None => std::future::pending().await,
-    }
 }
 
 /// The fetch machine and what it is fed from.
@@ -253,11 +247,7 @@ impl Fetcher {
                     frame,
                 });
             }
-            RunReply::Ended(outcome) => Input::Ended {
-                peer,
-                request,
-                outcome,
-            },
+            RunReply::Ended(_) => Input::Ended { peer, request },
             RunReply::Busy(retry) => Input::Busy {
                 peer,
                 request,
@@ -276,7 +266,7 @@ impl Fetcher {
     /// Tells the machine of the end of an answer.
     fn tell_end(&mut self, end: Input) {
         match end {
-            Input::Ended { peer, request, .. } if self.spoilt.remove(&(peer, request)) => {
+            Input::Ended { peer, request } if self.spoilt.remove(&(peer, request)) => {
                 self.handle(Input::Spoilt { peer, request });
             }
             end => self.handle(end),

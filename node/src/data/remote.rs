@@ -22,13 +22,14 @@ use shoal_protocol::wire::{Codec, Outcome, RequestId};
 use shoal_store::StoreError;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 
 use super::coding::{Decoder, NotEncoded};
 use super::hub::{Hub, SILENCE};
 use super::page_set::StorePages;
 use super::session::{self, RunReply, Session, Wish};
 use super::{FetchError, FetchEvent, pages};
+use crate::until::until;
 
 /// The first window is a few chunks, so that the first byte comes soon; later ones double.
 const WINDOW_BYTES: (u64, u64) = (256 << 10, 4 << 20);
@@ -337,13 +338,6 @@ async fn chunks(
                 return Err(FetchError::Malformed(corrupt.to_string()));
             }
         }
-    }
-}
-
-async fn until(time: Option<Instant>) {
-    match time {
-        Some(time) => sleep_until(time).await,
-        None => std::future::pending().await,
     }
 }
 

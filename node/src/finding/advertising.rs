@@ -22,6 +22,7 @@ use super::shown::Shown;
 use super::{Shared, discovery, key_of};
 use crate::data::Endpoint;
 use crate::node::unix_now_s;
+use crate::until::until;
 use shoal_control::{ControlEvent, Protocol};
 
 /// Inputs that wait; each answers an output, and those are few.
@@ -209,12 +210,7 @@ async fn advertise(this: &mut Advertising, epoch: u64, key: DiscoveryKey) {
             }
         }
         shown.machine(Instant::now(), &machine);
-        let alarm = async {
-            match machine.next_timeout() {
-                Some(at) => tokio::time::sleep_until(at.into()).await,
-                None => std::future::pending().await,
-            }
-        };
+        let alarm = until(machine.next_timeout().map(Into::into));
         let input = tokio::select! {
             input = reader.next(&mut happened, added) => input,
             () = growth.somebody_came() => {

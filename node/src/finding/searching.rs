@@ -168,12 +168,7 @@ impl Finding {
             if until != Until::Ended && machine.is_settled(Instant::now()) {
                 return Searched::of(machine);
             }
-            let alarm = async {
-                match machine.next_timeout() {
-                    Some(at) => tokio::time::sleep_until(at.into()).await,
-                    None => std::future::pending().await,
-                }
-            };
+            let alarm = crate::until::until(machine.next_timeout().map(Into::into));
             let input = tokio::select! {
                 input = happened.recv() => input.expect("a sender is here"),
                 () = alarm => SearchInput::Timeout,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::run::{Run, RunId};
 use crate::have::RangeSet;
 use crate::peer::PeerKey;
-use crate::wire::{Outcome, RequestId};
+use crate::wire::RequestId;
 
 /// How far away a peer is, nearest first. A nearer peer is preferred.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -92,15 +92,13 @@ pub enum Input {
         range: Range<u64>,
     },
     /// A peer ended its answer. Comes behind the Delivered and BadChunk of everything that
-    /// the answer had: what is still missing then counts as not on offer, whatever the outcome
-    /// says. (Answers that the machine cancelled are not open any more.)
+    /// the answer had: what is still missing then counts as not on offer, whatever the peer says
+    /// of it. (Answers that the machine cancelled are not open any more.)
     Ended {
         /// Who.
         peer: PeerKey,
         /// Which request.
         request: RequestId,
-        /// How it went.
-        outcome: Outcome,
     },
     /// A peer ended its answer, and what of it is missing was of no use, through nobody's fault:
     /// it is asked for again, of anybody.

@@ -103,11 +103,7 @@ impl Fetch {
             Input::Heard { peer } => self.hear(now, peer),
             Input::Delivered { peer, range } => self.deliver(now, peer, range),
             Input::BadChunk { peer, range } => self.reject(now, peer, range),
-            Input::Ended {
-                peer,
-                request,
-                outcome: _,
-            } => self.end(now, peer, request),
+            Input::Ended { peer, request } => self.end(now, peer, request),
             Input::Spoilt { peer, request } => {
                 self.hear(now, peer);
                 self.ledger.close_of(peer, request);

@@ -33,8 +33,6 @@ pub(super) struct Answer {
     pub(super) ranges: VecDeque<Range<u64>>,
     pub(super) sent: u64,
     pub(super) is_stopped: bool,
-    /// Whether all that was asked for is on offer.
-    pub(super) is_whole: bool,
 }
 
 /// Something on its way to the one who dialled.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use shoal_protocol::have::RangeSet;
-use shoal_protocol::wire::{Outcome, RequestId};
+use shoal_protocol::wire::RequestId;
 
 use super::connection::ConnectionId;
 use super::setup::Fault;
@@ -103,7 +103,7 @@ pub(super) enum Word {
     /// Others who fetch the same.
     Neighbours(Vec<usize>),
     /// An answer is over.
-    Ended(RequestId, Outcome),
+    Ended(RequestId),
     /// A request is turned down.
     Busy(RequestId, Duration),
     /// What is asked for.

@@ -101,16 +101,9 @@ impl World {
                 connection.on_its_way.push_front(Item::Word(word, true));
                 self.heap.put(at, Event::Arrive(id));
             }
-            Word::Ended(request, outcome) => {
+            Word::Ended(request) => {
                 connection.open.remove(&request);
-                self.tell(
-                    client,
-                    Input::Ended {
-                        peer,
-                        request,
-                        outcome,
-                    },
-                );
+                self.tell(client, Input::Ended { peer, request });
             }
             Word::Busy(request, retry) => {
                 connection.open.remove(&request);

@@ -43,7 +43,6 @@ pub(super) struct Disk {
 pub(super) struct Asked {
     pub(super) connection: ConnectionId,
     pub(super) request: RequestId,
-    pub(super) is_whole: bool,
 }
 
 /// A node that is somewhere in the swarm.

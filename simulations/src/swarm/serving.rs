@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use shoal_protocol::have::RangeSet;
 use shoal_protocol::serve::{Input, Output};
-use shoal_protocol::wire::{Outcome, RequestId};
+use shoal_protocol::wire::RequestId;
 
 use super::connection::{Answer, ConnectionId, Item, PIECE_BYTES_MAX, PIECES_ON_THEIR_WAY};
 use super::event::{Event, Piece, Word};
@@ -34,18 +34,16 @@ impl World {
         let node = &mut self.nodes[server];
         let ranges = asked.intersect(&node.disk.recorded);
         if ranges.is_empty() {
-            return self.say(id, Word::Ended(request, Outcome::NotHeld));
+            return self.say(id, Word::Ended(request));
         }
         node.requests += 1;
         let number = RequestId(node.requests);
         let connection = id;
-        let is_whole = ranges == asked;
         node.asked.insert(
             number,
             Asked {
                 connection,
                 request,
-                is_whole,
             },
         );
         self.serve(
@@ -97,7 +95,6 @@ impl World {
                 let Some(Asked {
                     connection,
                     request,
-                    is_whole,
                 }) = asked(self, number)
                 else {
                     return;
@@ -108,7 +105,6 @@ impl World {
                     ranges: ranges.iter().collect(),
                     sent: 0,
                     is_stopped: false,
-                    is_whole,
                 });
                 self.is_ready(connection);
             }
@@ -137,10 +133,7 @@ impl World {
                 request: number, ..
             } => {
                 if let Some(asked) = self.nodes[server].asked.remove(&number) {
-                    self.say(
-                        asked.connection,
-                        Word::Ended(asked.request, Outcome::Cancelled),
-                    );
+                    self.say(asked.connection, Word::Ended(asked.request));
                 }
             }
         }
@@ -186,40 +179,37 @@ impl World {
         }
         loop {
             let mut answer = self.connections[id.0].answers.pop_front()?;
-            let outcome = match (answer.is_stopped, answer.ranges.front_mut()) {
-                (false, Some(range)) => {
-                    let start = range.start;
-                    let end = range.end.min(start + PIECE_BYTES_MAX);
-                    range.start = end;
-                    if range.is_empty() {
-                        answer.ranges.pop_front();
-                    }
-                    answer.sent += end - start;
-                    let request = answer.request;
-                    self.connections[id.0].answers.push_back(answer);
-                    let (first, last) = (self.now, self.now);
-                    return Some(Piece {
-                        request,
-                        start,
-                        end,
-                        first,
-                        last,
-                    });
+            if !answer.is_stopped
+                && let Some(range) = answer.ranges.front_mut()
+            {
+                let start = range.start;
+                let end = range.end.min(start + PIECE_BYTES_MAX);
+                range.start = end;
+                if range.is_empty() {
+                    answer.ranges.pop_front();
                 }
-                (true, _) => Outcome::Cancelled,
-                (false, None) if answer.is_whole => Outcome::Complete,
-                (false, None) => Outcome::NotHeld,
-            };
-            self.end_answer(id, &answer, outcome);
+                answer.sent += end - start;
+                let request = answer.request;
+                self.connections[id.0].answers.push_back(answer);
+                let (first, last) = (self.now, self.now);
+                return Some(Piece {
+                    request,
+                    start,
+                    end,
+                    first,
+                    last,
+                });
+            }
+            self.end_answer(id, &answer);
         }
     }
 
-    fn end_answer(&mut self, id: ConnectionId, answer: &Answer, outcome: Outcome) {
+    fn end_answer(&mut self, id: ConnectionId, answer: &Answer) {
         let connection = &self.connections[id.0];
         let (client, server) = (connection.client, connection.server);
         let peer = self.nodes[client].key;
         self.nodes[server].asked.remove(&answer.number);
-        self.say(id, Word::Ended(answer.request, outcome));
+        self.say(id, Word::Ended(answer.request));
         let (request, bytes) = (answer.number, answer.sent);
         self.serve(
             server,

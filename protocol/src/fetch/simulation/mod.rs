@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::have::RangeSet;
 use crate::peer::PeerKey;
-use crate::wire::{Outcome, RequestId};
+use crate::wire::RequestId;
 
 const MIB: u64 = 1 << 20;
 const CHUNK: u64 = 64 << 10;
@@ -89,7 +89,7 @@ enum Event {
     Cancelled(usize, RequestId),
     Sent(usize, u64, u64),
     Arrived(usize, u64, u64),
-    Ended(usize, RequestId, bool),
+    Ended(usize, RequestId),
     TurnedDown(usize, RequestId, Duration),
     Dribbled(usize),
     Wake,
@@ -213,18 +213,11 @@ impl World {
             Event::Asked(i, id) => self.take_request(i, id),
             Event::Cancelled(i, id) => {
                 self.peers[i].queue.retain(|(queued, _)| *queued != id);
-                self.tell_ended(i, id, Outcome::Cancelled);
+                self.tell_ended(i, id);
             }
             Event::Sent(i, start, end) => self.sent(i, start..end),
             Event::Arrived(i, start, end) => self.arrive(i, start..end),
-            Event::Ended(i, id, complete) => {
-                let outcome = if complete {
-                    Outcome::Complete
-                } else {
-                    Outcome::NotHeld
-                };
-                self.tell_ended(i, id, outcome);
-            }
+            Event::Ended(i, id) => self.tell_ended(i, id),
             Event::TurnedDown(i, request, retry) => self.tell(Input::Busy {
                 peer: key(i),
                 request,
@@ -291,7 +284,7 @@ impl World {
         let Some(range) = ranges.iter().next() else {
             model.queue.pop_front();
             let delay = model.delay;
-            self.schedule(delay, Event::Ended(i, id, true));
+            self.schedule(delay, Event::Ended(i, id));
             return self.send_next(i);
         };
         let frame = range.start..range.end.min(range.start + FRAME);
@@ -337,11 +330,10 @@ impl World {
         }
     }
 
-    fn tell_ended(&mut self, i: usize, request: RequestId, outcome: Outcome) {
+    fn tell_ended(&mut self, i: usize, request: RequestId) {
         self.tell(Input::Ended {
             peer: key(i),
             request,
-            outcome,
         });
     }
 

@@ -98,7 +98,7 @@ fn whoever_has_nothing_else_to_do_takes_the_turns_of_others_after_a_while() {
         for range in asked.ranges.clone() {
             rig.tell(Input::Delivered { peer: seed, range });
         }
-        assert!(self::asked(&rig.end(asked, Outcome::Complete)).is_empty());
+        assert!(self::asked(&rig.end(asked)).is_empty());
     }
     assert!(rig.fetch.next_timeout().is_some(), "it will wake by itself");
     assert!(!asked(&rig.after(Duration::from_millis(500))).is_empty());
@@ -111,7 +111,7 @@ fn a_turn_that_ends_while_bytes_come_is_noticed_with_them() {
         for range in asked.ranges.clone() {
             rig.deliver(1, range);
         }
-        rig.end(&asked, Outcome::Complete);
+        rig.end(&asked);
     }
     rig.now += Duration::from_millis(500);
     assert!(!asked(&rig.tell(Input::Heard { peer: key(1) })).is_empty());
@@ -153,7 +153,7 @@ fn one_that_fetches_nothing_is_waited_for_only_once() {
         for range in next.ranges.clone() {
             open.extend(asked(&rig.deliver(1, range)));
         }
-        open.extend(asked(&rig.end(&next, Outcome::Complete)));
+        open.extend(asked(&rig.end(&next)));
     }
     assert_eq!(waits, 1);
 }

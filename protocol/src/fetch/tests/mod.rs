@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::have::RangeSet;
 use crate::peer::PeerKey;
-use crate::wire::{Outcome, RequestId};
+use crate::wire::RequestId;
 
 const MIB: u64 = 1 << 20;
 const RUN: u64 = 4 * MIB;
@@ -113,15 +113,14 @@ impl Rig {
             let peer = asked.peer;
             outputs.extend(self.tell(Input::Delivered { peer, range }));
         }
-        outputs.extend(self.end(asked, Outcome::Complete));
+        outputs.extend(self.end(asked));
         outputs
     }
 
-    fn end(&mut self, asked: &Asked, outcome: Outcome) -> Vec<Output> {
+    fn end(&mut self, asked: &Asked) -> Vec<Output> {
         self.tell(Input::Ended {
             peer: asked.peer,
             request: asked.request,
-            outcome,
         })
     }
 

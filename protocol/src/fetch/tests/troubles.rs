@@ -11,11 +11,7 @@ fn a_wrong_chunk_is_asked_of_another_peer_and_never_again_of_the_same() {
     let again = asked(&rig.bad(1, chunk.clone()));
     assert_eq!(again.len(), 1);
     assert_eq!((again[0].peer, &again[0].ranges), (key(2), &vec![chunk]));
-    assert!(
-        asked(&rig.end(&first[0], Outcome::Complete))
-            .iter()
-            .all(|a| a.peer == key(2))
-    );
+    assert!(asked(&rig.end(&first[0])).iter().all(|a| a.peer == key(2)));
 }
 
 #[test]
@@ -29,7 +25,6 @@ fn a_chunk_that_all_sent_wrong_is_waited_for() {
     rig.tell(Input::Ended {
         peer: key(1),
         request: first,
-        outcome: Outcome::Complete,
     });
     let waiting = Waiting::IntactCopy { bytes: 65536 };
     assert_eq!(rig.fetch.state(), &State::Waiting(waiting));
@@ -141,7 +136,7 @@ fn a_peer_that_has_less_than_it_said_is_not_asked_for_it_again() {
     let mut rig = Rig::new(2);
     let first = rig.join(1, 0..2 * RUN);
     rig.deliver(1, 0..MIB);
-    assert!(asked(&rig.end(&first[0], Outcome::NotHeld)).is_empty());
+    assert!(asked(&rig.end(&first[0])).is_empty());
     rig.answer(&first[1]);
     let bytes = RUN - MIB;
     assert_eq!(rig.fetch.state(), &State::Waiting(Waiting::Offer { bytes }));
@@ -198,7 +193,7 @@ fn a_run_that_is_not_wanted_any_more_is_cancelled() {
         request: first[0].request,
     };
     assert_eq!(outputs, [cancel, Output::State(State::Idle)]);
-    assert!(rig.end(&first[0], Outcome::Cancelled).is_empty());
+    assert!(rig.end(&first[0]).is_empty());
 }
 
 #[test]
@@ -263,6 +258,6 @@ fn what_all_sent_wrong_is_stranded_too() {
     let first = rig.join(1, 0..RUN);
     rig.bad(1, 0..65536);
     rig.deliver(1, 65536..RUN);
-    rig.end(&first[0], Outcome::Complete);
+    rig.end(&first[0]);
     assert_eq!(rig.fetch.stranded(), RangeSet::of(0..65536));
 }
