@@ -282,11 +282,45 @@ fn who_is_revoked_hears_that_it_was_and_nothing_more() {
     assert!(knows(&bob) && !knows(&dave));
     // What it says now counts for nobody.
     let said = Exchange::first(&bob.book).unwrap();
-    let (is_written, _) =
+    let (is_written, answer) =
         carol.writes(|| Exchange::answer(&carol.book, &bob.book.me(), &said, 1 << 20).unwrap());
     assert!(!is_written);
+    // It would not take the secret, so what it is sent is looked at.
+    let (_, secret) = carol.book.secret().unwrap();
+    let sent = answer.unwrap().bytes;
+    assert!(!sent.windows(32).any(|bytes| bytes == secret.as_bytes()));
     let stranger = Exchange::answer(&carol.book, &Home::new().book.me(), &said, 1 << 20);
     assert!(stranger.unwrap().is_none(), "a stranger hears nothing");
+}
+
+#[test]
+fn who_is_revoked_is_not_listened_to_though_others_signed_what_it_tells() {
+    let (alice, bob, carol, dave) = (Home::new(), Home::new(), Home::new(), Home::new());
+    let root = alice.book.create(name("lab"), name("alice")).unwrap();
+    for home in [&carol, &bob, &dave] {
+        home.join(&alice);
+    }
+    meet(&bob, &alice);
+    alice.book.revoke(bob.book.me(), Some(&root)).unwrap();
+    carol.book.merge(of_root(&alice)).unwrap();
+    let asked = Exchange::first(&carol.book).unwrap();
+    let told = Exchange::answer(&bob.book, &carol.book.me(), &asked, 1 << 20).unwrap();
+    let told = told.unwrap();
+    assert!(told.goes_on(&asked), "it has news");
+    let hears = || Exchange::answer(&carol.book, &bob.book.me(), &told.bytes, 1 << 20).unwrap();
+    let (is_written, answer) = carol.writes(hears);
+    assert!(!is_written && answer.is_some());
+}
+
+/// What was signed with the root key.
+fn of_root(home: &Home) -> Vec<SignedOperation> {
+    let of_root = |team: &Team| {
+        let all = team.operations().into_iter();
+        all.filter(|signed| signed.operation.author == team.root())
+            .cloned()
+            .collect()
+    };
+    home.book.with_team(of_root).unwrap()
 }
 
 #[test]
@@ -349,10 +383,11 @@ fn who_is_in_for_a_time_is_let_in_anew_when_that_is_over() {
 
 #[test]
 fn the_only_admin_of_others_is_told_apart() {
-    let (alice, bob) = (Home::new(), Home::new());
+    let (alice, bob, carol) = (Home::new(), Home::new(), Home::new());
     let root = alice.book.create(name("lab"), name("alice")).unwrap();
     assert!(!alice.book.is_last_admin(), "nobody else is in");
     bob.join(&alice);
+    carol.join(&alice);
     assert!(alice.book.is_last_admin() && !bob.book.is_last_admin());
     alice.book.name_admin(bob.book.me(), &root).unwrap();
     assert!(!alice.book.is_last_admin());
@@ -424,14 +459,7 @@ fn who_is_known_by_its_proof_alone_stays_as_long_as_that_holds() {
     };
     // Something else changes, and Bob hears of that alone.
     alice.book.name_admin(bob.book.me(), &root).unwrap();
-    let of_root = |team: &Team| {
-        let all = team.operations().into_iter();
-        all.filter(|signed| signed.operation.author == team.root())
-            .cloned()
-            .collect()
-    };
-    let news = alice.book.with_team(of_root).unwrap();
-    assert_eq!(bob.book.merge(news).unwrap().new.len(), 1);
+    assert_eq!(bob.book.merge(of_root(&alice)).unwrap().new.len(), 1);
     assert!(!bob.book.is_member(&carol.book.me()));
     assert!(bob.book.recheck(&carol.book.me()) && !revoked.is_cancelled());
     bob.book.clock().pass(OVER);
