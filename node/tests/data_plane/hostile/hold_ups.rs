@@ -11,6 +11,8 @@ use shoal_protocol::access::{Address, Ticket};
 use shoal_protocol::bounded::List;
 use shoal_protocol::peer::PeerKey;
 use shoal_protocol::wire::Neighbour;
+use tokio::task::yield_now;
+use tokio::time::{Instant, advance};
 
 use super::servers::{Liar, Lie, behind_a_liar};
 use crate::harness::{Node, StillClock, TCP, noise, soon, write_files};
@@ -40,6 +42,32 @@ async fn who_reads_passes_over_a_source_that_sends_nothing() {
         let bob = Node::new();
         assert!(read(&bob.swarm(&ticket)).await.unwrap() == bytes[1_000_000..2_000_000]);
     }
+}
+
+/// Nothing can be done before the first pages are here. Whoever sends bytes of a run may be silent
+/// for two seconds.
+#[tokio::test(start_paused = true)]
+async fn who_reads_soon_asks_another_for_pages() {
+    let bytes = noise(24, 3_000_000);
+    let _clock = StillClock::hold();
+    let began = Instant::now();
+    let (_alice, _listener, ticket) = behind_a_liar(&bytes, Lie::Silent).await;
+    let bob = Node::with_ways(TCP);
+    let swarm = bob.swarm(&ticket);
+    let waiting = async {
+        // The silent one tells of the other once it is asked.
+        until(|| swarm.offers().len() == 2).await;
+        for _ in 0..2 {
+            advance(Duration::from_millis(900)).await;
+            // Whoever waited for this acts.
+            for _ in 0..1000 {
+                yield_now().await;
+            }
+        }
+    };
+    let (read, ()) = tokio::join!(read(&swarm), waiting);
+    assert!(read.unwrap() == bytes[1_000_000..2_000_000]);
+    assert_eq!(began.elapsed(), Duration::from_millis(1800));
 }
 
 #[tokio::test(start_paused = true)]
@@ -208,7 +236,7 @@ async fn until(is_so: impl Fn() -> bool) {
     let began = std::time::Instant::now();
     while !is_so() {
         assert!(began.elapsed() < Duration::from_secs(60), "in vain");
-        tokio::task::yield_now().await;
+        yield_now().await;
     }
 }
 

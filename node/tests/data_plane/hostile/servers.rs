@@ -68,7 +68,8 @@ pub(super) enum Lie {
     Lacks(PeerKey, SocketAddr),
     /// The same, and it sends wrong bytes.
     Garbles(PeerKey, SocketAddr),
-    /// It offers these positions alone; the one lie is that they are all that it has.
+    /// It offers these positions alone, and hangs up on who asks for others; the one lie is that
+    /// they are all that it has.
     Offers(u64, u64),
     /// The same, and it stops for good in the middle of the first frame.
     Halts(u64, u64),
@@ -176,6 +177,11 @@ impl Liar {
                 (Message::RunRequest(asked), Lie::Garbles(peer, at)) => {
                     link.writer.send(self.neighbours([peer], at), &[]).await?;
                     self.send_run(&mut link, &asked).await?;
+                }
+                (Message::RunRequest(asked), Lie::Offers(start, end))
+                    if !asked.ranges.is_subset_of(&RangeSet::of(start..end)) =>
+                {
+                    return Err("it does not offer that".into());
                 }
                 (Message::RunRequest(asked), Lie::Halts(..)) => {
                     // The head, and a part of the bytes.
