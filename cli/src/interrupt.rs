@@ -30,6 +30,8 @@ impl Interrupt {
                     _ = terminate.recv() => {}
                 }
                 if asked.send_replace(true) {
+                    // What the command may be about to say of the first is not waited for.
+                    eprintln!("interrupted: ended at once; the same command goes on from here");
                     std::process::exit(Code::Interrupted as i32);
                 }
             }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use shoal_node::api::{ApiError, Client, ConnectMode, Event, Events, Level, Note, Progress, What};
 use shoal_node::config::{Config, Loaded, default_home};
+use shoal_protocol::access::team::is_meant_as_invitation;
 use shoal_protocol::access::ticket::{Ticket, is_meant_as_ticket};
 
 use crate::args::{Global, Limits};
@@ -154,6 +155,10 @@ pub fn working_dir() -> Result<PathBuf, Failure> {
 
 /// What `text` names when typed in this folder.
 pub fn here(text: &str) -> Result<What, Failure> {
+    if is_meant_as_invitation(text) {
+        return Err(Failure::usage("this is an invitation to a team")
+            .hint("`shoal team join` and the same line makes this node a member"));
+    }
     Ok(What {
         text: text.to_owned(),
         cwd: working_dir()?,

@@ -38,6 +38,14 @@ impl ApiError {
         }
     }
 
+    /// What is wrong, and behind the last colon what to do about it.
+    pub(crate) fn in_two(kind: ErrorKind, text: &str) -> Self {
+        match text.rsplit_once(':') {
+            Some((message, hint)) => Self::new(kind, message).hint(hint.trim()),
+            None => Self::new(kind, text),
+        }
+    }
+
     /// A failure that nobody outside shoal can do anything about.
     pub(crate) fn our_fault(why: &dyn fmt::Display) -> Self {
         let message = format!("the operation failed in a way that is a fault of shoal ({why})");
@@ -151,14 +159,7 @@ impl From<TicketError> for ApiError {
             | TicketError::Malformed
             | TicketError::Tampered => ErrorKind::Usage,
         };
-        let text = error.to_string();
-        match text.rfind([':', '?']) {
-            Some(end) => {
-                let (message, hint) = text.split_at(end + 1);
-                Self::new(kind, message.trim_end_matches(':')).hint(hint.trim())
-            }
-            None => Self::new(kind, text),
-        }
+        Self::in_two(kind, &error.to_string())
     }
 }
 
@@ -173,8 +174,9 @@ impl From<AddError> for ApiError {
             AddError::Unusable(_) => Self::new(ErrorKind::Error, message).hint(
                 "rename them, make them readable, or name them in .shoalignore; nothing was added",
             ),
-            AddError::Changing(_) => Self::new(ErrorKind::Error, message)
-                .hint("run it again when whatever writes them has ended; nothing was added"),
+            AddError::Changing(_) => Self::new(ErrorKind::Error, message).hint(
+                "run it again when whatever writes or removes them has ended; nothing was added",
+            ),
             AddError::NoSpace { .. } => Self::new(ErrorKind::NoSpace, message)
                 .hint("make room, or use the files where they are with `--in-place`"),
             AddError::Cancelled => Self::interrupted(),
@@ -254,7 +256,12 @@ impl From<ReceiveError> for ApiError {
             ReceiveError::Incomplete(_) => Self::new(ErrorKind::NoSource, message)
                 .hint("get it again with its ticket, or `shoal verify --repair`"),
             ReceiveError::Cancelled => Self::interrupted(),
-            ReceiveError::Disk { path, source } => Self::io(path, &source),
+            ReceiveError::Disk { path, source } => match Self::io(path, &source) {
+                full if full.is_no_space() => full,
+                // What is not found is no id, no name and nothing that was asked for.
+                other => Self::new(ErrorKind::Error, other.message)
+                    .hint("choose another DEST; the same command goes on where it stopped"),
+            },
             ReceiveError::Unrequested { .. }
             | ReceiveError::WrongLength { .. }
             | ReceiveError::Store(_) => Self::new(ErrorKind::Error, message),

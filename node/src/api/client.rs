@@ -29,6 +29,8 @@ use crate::node::{NodeOptions, blocking};
 
 /// How long to wait for a node that has the store but no socket: it starts, or it stops.
 const BUSY_TIME_MAX: Duration = Duration::from_secs(10);
+/// How long a node may take to say who it is, however busy it is.
+const HELLO_TIME_MAX: Duration = Duration::from_secs(15);
 /// How often to look meanwhile.
 const BUSY_RETRY: Duration = Duration::from_millis(30);
 /// How long a node may take to close after it was asked to.
@@ -102,7 +104,10 @@ impl Client {
             match Embedded::open(home, options).await {
                 Ok(embedded) => return Self::own(home, embedded).await,
                 Err(error) if error.kind != ErrorKind::Busy => return Err(error),
-                Err(error) if Instant::now() > give_up => return Err(error),
+                Err(error) if Instant::now() > give_up => {
+                    let holder = holder(home).await?;
+                    return Err(holder.map_or(error, |holder| out_of_reach(home, &holder)));
+                }
                 Err(_) => tokio::time::sleep(BUSY_RETRY).await,
             }
         }
@@ -338,11 +343,22 @@ fn no_node(home: &Path) -> ApiError {
 /// Somebody has the store, and no socket leads to him.
 fn out_of_reach(home: &Path, holder: &str) -> ApiError {
     let message = format!(
-        "the store at {} is in use by {holder}, but its socket is gone",
+        "the store at {} is in use by {holder}, and no socket leads there",
         home.display()
     );
-    ApiError::new(ErrorKind::Busy, message)
-        .hint("end that process with `kill`: it closes the store in good order")
+    ApiError::new(ErrorKind::Busy, message).hint(
+        "wait for it to start or to end; if it does not (was the home moved?), end that process \
+         with `kill`: it closes the store in good order",
+    )
+}
+
+/// Its socket is there, and it says nothing.
+fn mute(home: &Path, holder: &str) -> ApiError {
+    let message = format!("{holder} of {} does not answer", home.display());
+    ApiError::new(ErrorKind::Busy, message).hint(
+        "was it stopped? `kill -CONT` and its process number has it go on; `kill` ends it, and \
+         nothing is lost",
+    )
 }
 
 /// The node that runs, if one does and lets us in.
@@ -351,15 +367,20 @@ async fn reach(home: &Path) -> Result<Option<(Sender, Hello)>, ApiError> {
         return Ok(None);
     };
     // In a copy of a home lies the note that leads to the node of the other.
-    if holder(home).await?.is_none() {
+    let Some(holder) = holder(home).await? else {
         return Ok(None);
-    }
-    match ask(&mut sender, Method::GET, "hello", &()).await {
-        Ok(body) => Ok(Some((sender, whole(body).await?))),
-        // It is closing: as good as gone.
-        Err(error) if error.kind == ErrorKind::Interrupted => Ok(None),
-        Err(error) => Err(error),
-    }
+    };
+    let hello = async {
+        match ask(&mut sender, Method::GET, "hello", &()).await {
+            Ok(body) => Ok(Some(whole(body).await?)),
+            // It is closing: as good as gone.
+            Err(error) if error.kind == ErrorKind::Interrupted => Ok(None),
+            Err(error) => Err(error),
+        }
+    };
+    let hello = tokio::time::timeout(HELLO_TIME_MAX, hello).await;
+    let hello: Option<Hello> = hello.map_err(|_| mute(home, &holder))??;
+    Ok(hello.map(|hello| (sender, hello)))
 }
 
 async fn dial(home: &Path) -> std::io::Result<Sender> {

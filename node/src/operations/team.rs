@@ -232,7 +232,7 @@ fn root_key(text: &str) -> Result<ed25519::Keypair, ApiError> {
 
 impl From<InvitationError> for ApiError {
     fn from(error: InvitationError) -> Self {
-        Self::new(ErrorKind::Usage, error.to_string())
+        Self::in_two(ErrorKind::Usage, &error.to_string())
     }
 }
 

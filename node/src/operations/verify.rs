@@ -233,6 +233,7 @@ impl Node {
         };
         let repaired = now.is_some_and(SnapshotHealth::is_whole);
         let elsewhere = match holders.as_slice() {
+            _ if repaired => String::new(),
             [] => String::new(),
             holders => format!("; {} may hold it", holders.join(", ")),
         };
@@ -254,7 +255,10 @@ impl Node {
         }
         let files = &health.lost;
         for FileLoss { path, bytes } in &files.named {
-            let what = format!("{} of `{path}` are gone", Size(*bytes));
+            let what = match repaired {
+                true => format!("{} of `{path}` were gone", Size(*bytes)),
+                false => format!("{} of `{path}` are gone", Size(*bytes)),
+            };
             problems.push(problem(Some(path.to_string()), *bytes, what));
         }
         let unnamed = files.total - files.named.len() as u64;

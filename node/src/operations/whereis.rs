@@ -293,7 +293,7 @@ impl Node {
     }
 
     /// What a member is called.
-    fn name_of(&self, peer: &PeerKey) -> Option<String> {
+    pub(super) fn name_of(&self, peer: &PeerKey) -> Option<String> {
         let members = self.team().members();
         let member = members.into_iter().find(|member| member.node == *peer);
         member.map(|member| member.name)

@@ -109,7 +109,7 @@ pub enum TicketError {
         at: usize,
     },
     /// Characters are missing or wrong.
-    #[error("the ticket's checksum does not match: was it cut? Copy the whole line again")]
+    #[error("the ticket's checksum does not match (was it cut?): copy the whole line again")]
     Checksum,
     /// The characters are right, what they say is not.
     #[error("the ticket is damaged, or not made by shoal: ask for a new one")]

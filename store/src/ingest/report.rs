@@ -269,8 +269,8 @@ pub enum AddError {
     /// Some paths cannot be read, or have names that no manifest takes.
     #[error("cannot add {0}")]
     Unusable(PathList<Unusable>),
-    /// Some files changed each time they were read.
-    #[error("still being written: {0}")]
+    /// Some files changed each time they were read, or are not there any more.
+    #[error("changed or gone while they were read: {0}")]
     Changing(PathList<ManifestPath>),
     /// The bytes do not fit the store's file system.
     #[error("{} of room are needed for copies and {} are free", Size(*needed), Size(*free))]

@@ -284,7 +284,7 @@ fn a_file_that_goes_on_changing_is_named_and_nothing_is_added() {
     assert_error(
         &refused,
         1,
-        &["growing", "still being written", "nothing was added"],
+        &["growing", "changed or gone", "nothing was added"],
     );
     home.run(&["add", source.to_str().unwrap()]).ok();
 }

@@ -297,7 +297,7 @@ impl Work<'_> {
                     let told = async move { node.plane().offer_changed(&snapshot).await };
                     tokio::spawn(told);
                 }
-                event => tell(&transfer, event),
+                event => tell(&node, &transfer, event),
             })?;
         Ok(Arc::new(swarm))
     }
@@ -547,7 +547,7 @@ fn wire(swarm: &Dialled) -> (u64, u64) {
 }
 
 /// What a person should know of what the swarm tells.
-fn tell(transfer: &Transfer, event: &FetchEvent) {
+fn tell(node: &Node, transfer: &Transfer, event: &FetchEvent) {
     let waiting = match event {
         FetchEvent::Connecting { named: false, .. } | FetchEvent::Lost { named: false, .. } => {
             return;
@@ -570,7 +570,7 @@ fn tell(transfer: &Transfer, event: &FetchEvent) {
                 .map_or_else(|| peer.to_string(), ToString::to_string);
             Some(format!("{place} ({why})"))
         }
-        FetchEvent::Waiting(waiting) => Some(waiting_for(waiting)),
+        FetchEvent::Waiting(waiting) => Some(waiting_for(node, waiting)),
         FetchEvent::Dropped { peer, why } => {
             transfer.note(Note {
                 level: Level::Warning,
@@ -591,12 +591,15 @@ fn tell(transfer: &Transfer, event: &FetchEvent) {
     transfer.progress(|p| p.waiting_for = waiting);
 }
 
-fn waiting_for(waiting: &Waiting) -> String {
+fn waiting_for(node: &Node, waiting: &Waiting) -> String {
     match waiting {
         Waiting::Peer => "anybody who has it".to_owned(),
         Waiting::Offer { bytes } => format!("somebody who has the last {}", Size(*bytes)),
         Waiting::IntactCopy { bytes } => format!("an intact copy of {}", Size(*bytes)),
         Waiting::BusyPeer { .. } => "a peer that is busy".to_owned(),
-        Waiting::SilentPeer { peer, .. } => format!("{peer}, which has gone silent"),
+        Waiting::SilentPeer { peer, .. } => {
+            let called = node.name_of(peer).unwrap_or_else(|| peer.to_string());
+            format!("{called}, which has gone silent")
+        }
     }
 }

@@ -81,7 +81,7 @@ pub enum InvitationError {
         at: usize,
     },
     /// Characters are missing or wrong.
-    #[error("the invitation's checksum does not match: was it cut? Copy the whole line again")]
+    #[error("the invitation's checksum does not match (was it cut?): copy the whole line again")]
     Checksum,
     /// The characters are right, what they say is not.
     #[error("the invitation is damaged, or not made by shoal: ask for a new one")]
