@@ -7,6 +7,7 @@
 mod activities;
 pub mod api;
 pub mod config;
+mod copied;
 pub mod daemon;
 pub mod data;
 mod failures;

@@ -23,6 +23,7 @@ use tokio_util::task::TaskTracker;
 use crate::activities::Activities;
 use crate::api::{ApiError, ErrorKind, Events, Hello, Reporter, own_uid};
 use crate::config::Config;
+use crate::copied;
 use crate::finding::Finding;
 use crate::identity::{IDENTITY_FILE, Identity};
 use crate::operations::get::Gets;
@@ -133,6 +134,10 @@ impl Node {
                      the old one made lead to nobody"
                         .to_owned()
                 });
+            } else if let Some(copied) =
+                copied::notice(&home).map_err(|e| ApiError::io(&home, &e))?
+            {
+                notice.get_or_insert(copied);
             }
             let shares = Shares::load(&store, identity.peer_key(), daemon)?;
             let team = TeamBook::load(&home, &identity)?;

@@ -78,6 +78,8 @@ fn who_copies_a_home_does_not_speak_to_the_node_of_the_original() {
             said["daemon"] == true,
         )
     };
+    let told = home.run(&[&at_copy[..], &["ls"]].concat()).ok();
+    assert!(told.stderr.contains("was copied"), "{told:?}");
     assert_eq!(state(&at_copy), (Some(copy.clone()), false));
     let down = home.run(&[&at_copy[..], &["down"]].concat());
     assert!(down.stderr.contains("no node is running"), "{down:?}");
