@@ -100,7 +100,7 @@ fn every_way_to_spoil_a_ticket_has_an_error_of_its_own() {
     assert!(
         TicketError::Checksum
             .to_string()
-            .contains("checksum does not match: was it cut?")
+            .contains("checksum does not match (was it cut?)")
     );
 }
 
