@@ -39,7 +39,8 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         "seed",
         "p50 ×",
         "last ×",
-        "most crossed ×",
+        "most crossed into a site ×",
+        "most on a line ×",
         "source sent ×",
         "repeated %",
         "took s",
@@ -66,6 +67,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
                 let times = |time: Duration| time.as_secs_f64() / bound;
                 let crossed =
                     outcome.crossed.iter().max().copied().unwrap_or(0) as f64 / bytes as f64;
+                let on_a_line = outcome.most_on_a_line as f64 / bytes as f64;
                 let repeated =
                     100.0 * outcome.repeated as f64 / (bytes as f64 * (sites * receivers) as f64);
                 let last = times(outcome.quantile(1.0));
@@ -76,16 +78,18 @@ pub fn run(options: &Options) -> Result<(), Failure> {
                     format!("{:.3}", times(outcome.quantile(0.5))),
                     format!("{last:.3}"),
                     format!("{crossed:.3}"),
+                    format!("{on_a_line:.3}"),
                     format!("{:.3}", outcome.sources_sent as f64 / bytes as f64),
                     format!("{repeated:.1}"),
                     format!("{:.1}", began.elapsed().as_secs_f64()),
                 ]);
                 plot.point("last fetch, times the bound", *sites as f64, last);
-                plot.point(
-                    "crossed into a site, times the size",
-                    *sites as f64,
-                    crossed,
-                );
+                for (what, times) in [
+                    ("crossed into a site, times the size", crossed),
+                    ("crossed a line, times the size, at most", on_a_line),
+                ] {
+                    plot.point(what, *sites as f64, times);
+                }
             }
         }
     }

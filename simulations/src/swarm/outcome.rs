@@ -20,6 +20,8 @@ pub struct Outcome {
     pub repeated: u64,
     /// Bytes that crossed lines into each site; loss included.
     pub crossed: Vec<u64>,
+    /// The most that crossed any one line between two sites.
+    pub most_on_a_line: u64,
     /// How many events there were.
     pub events: u64,
 }
@@ -35,10 +37,9 @@ impl Outcome {
         let mut fetches: Vec<_> = times.collect();
         fetches.sort_unstable();
         let sites = world.setup.sites();
-        let crossed = |to: usize| {
-            let lines = (0..sites).map(|from| world.network.lines[from][to].pipe.carried);
-            lines.sum()
-        };
+        let carried = |from: usize, to: usize| world.network.lines[from][to].pipe.carried;
+        let crossed = |to: usize| (0..sites).map(|from| carried(from, to)).sum();
+        let lines = (0..sites).flat_map(|to| (0..sites).map(move |from| carried(from, to)));
         let sources = world.nodes.iter().filter(|node| node.setup.is_source);
         Self {
             fetches,
@@ -47,6 +48,7 @@ impl Outcome {
             most_sent: fetching.clone().map(|node| node.sent).max().unwrap_or(0),
             repeated: fetching.map(|node| node.repeated).sum(),
             crossed: (0..sites).map(crossed).collect(),
+            most_on_a_line: lines.max().unwrap_or(0),
             events: world.heap.count(),
         }
     }
