@@ -1,7 +1,7 @@
 //! Announcing what is here, so that it is found without being told.
 //!
-//! Owns: carrying out what the advert machine decides; remembering how far a sweep is, so
-//! that a restart goes on there. Refuses: what is announced where and when, and reading what is
+//! Owns: carrying out what the advert machine decides; noticing when so many have come that all
+//! is announced anew; remembering how far a sweep is, so that a restart goes on there. Refuses: what is announced where and when, and reading what is
 //! here ([`reading`](super::reading)).
 
 use std::path::{Path, PathBuf};

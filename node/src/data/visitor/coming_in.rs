@@ -1,7 +1,7 @@
 //! How a connection is let in: by a grant, as a member, or as a guest with an invitation.
 //!
 //! Owns: what is read of a stranger, and what it is told. Refuses: what a grant opens (the
-//! listener's [admission](super::Admission)), and who is a member (the team's book).
+//! listener's [admission](crate::data::Admission)), and who is a member (the team's book).
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
