@@ -145,9 +145,13 @@ mod tests {
     async fn a_crowd_is_taken_in_at_a_rate_and_goes_on_being_taken_in() {
         let mut paced = Paced::new(Crowd);
         let began = Instant::now();
-        for _ in 0..3 * TAKEN_MAX {
-            poll_fn(|cx| Pin::new(&mut paced).poll(cx)).await;
-        }
+        let all = async {
+            for _ in 0..3 * TAKEN_MAX {
+                poll_fn(|cx| Pin::new(&mut paced).poll(cx)).await;
+            }
+        };
+        let in_time = tokio::time::timeout(10 * WINDOW, all).await;
+        assert!(in_time.is_ok(), "nobody is taken in any more");
         let took = began.elapsed();
         assert!(took >= 2 * WINDOW && took < 3 * WINDOW, "{took:?}");
     }

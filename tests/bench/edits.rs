@@ -24,7 +24,7 @@ struct Edit<'a> {
     source: &'a Path,
     /// Makes the next version at a path where the first one is; gives the really new bytes.
     edit: &'a dyn Fn(&PathBuf) -> io::Result<u64>,
-    /// How many get it in turn, for the median of their times.
+    /// How many get it, by turns with as many of rsync's, for the median of their times.
     rounds: usize,
 }
 
@@ -86,35 +86,43 @@ impl Edit<'_> {
         for (reader, copy) in &copies {
             get(reader, &ticket, copy)?;
         }
-        let rsynced = match installed("rsync") {
-            true => self.copies_for_rsync(&dir, &work)?,
-            false => Vec::new(),
+        let rsyncs = match installed("rsync") {
+            true => RSYNCS,
+            false => &[],
         };
+        let rsynced: Vec<_> = (rsyncs.iter())
+            .map(|rsync| self.copies_for_rsync(&dir.join(rsync.dir), &work))
+            .collect::<io::Result<_>>()?;
         let fresh = (self.edit)(&work)?;
         let chunks = new_chunk_bytes(self.source, &work)?;
         let ticket = keeper.keep_and_share(&work)?;
-        sets::settle(&dir)?;
-        let mut fetches = Vec::new();
-        for (reader, copy) in &copies {
-            fetches.push(get(reader, &ticket, copy)?);
-            assert_same(&work, copy)?;
-        }
-        self.row("versions kept", fresh, Some(chunks), fetches);
-        drop(keeper);
-        if !rsynced.is_empty() {
-            let (_daemon, port) = rsync_daemon(&dir, &work)?;
+        let daemon = match rsyncs.is_empty() {
+            true => None,
+            false => Some(rsync_daemon(&dir, &work)?),
+        };
+        let mut ours = Vec::new();
+        let mut theirs = vec![Vec::new(); rsyncs.len()];
+        for (round, (reader, copy)) in copies.iter().enumerate() {
             sets::settle(&dir)?;
-            let mut fetches = Vec::new();
-            for copy in rsynced {
-                fetches.push(rsync(port, &copy)?);
+            ours.push(get(reader, &ticket, copy)?);
+            assert_same(&work, copy)?;
+            let Some((_, port)) = &daemon else { continue };
+            for ((rsync, copies), fetches) in rsyncs.iter().zip(&rsynced).zip(&mut theirs) {
+                sets::settle(&dir)?;
+                let copy = &copies[round];
+                fetches.push(rsync.update(*port, copy)?);
                 let got = if work.is_dir() {
                     copy
                 } else {
-                    copy.join("work")
+                    &copy.join("work")
                 };
-                assert_same(&work, &got)?;
+                assert_same(&work, got)?;
             }
-            self.row("rsync", fresh, None, fetches);
+        }
+        drop((keeper, daemon));
+        self.row("versions kept", fresh, Some(chunks), ours);
+        for (rsync, fetches) in rsyncs.iter().zip(theirs) {
+            self.row(rsync.what, fresh, None, fetches);
         }
         self.in_place(sets, chunks)?;
         sets::remove(&sets.scratch)
@@ -146,9 +154,10 @@ impl Edit<'_> {
     /// Copies of the first version as rsync would have left them: with the times of the
     /// originals, by which it knows what did not change.
     fn copies_for_rsync(&self, dir: &Path, work: &Path) -> io::Result<Vec<PathBuf>> {
+        std::fs::create_dir(dir)?;
         let mut copies = Vec::new();
         for round in 0..self.rounds {
-            let copy = dir.join(format!("rsync{round}"));
+            let copy = dir.join(round.to_string());
             if work.is_file() {
                 std::fs::create_dir(&copy)?;
             }
@@ -211,28 +220,54 @@ fn get(home: &Path, ticket: &str, to: &Path) -> io::Result<Fetch> {
     Ok(Fetch { moved, wall })
 }
 
-/// Brings a copy up to date from the daemon, by rsync's delta algorithm.
-fn rsync(port: u16, copy: &Path) -> io::Result<Fetch> {
-    let began = Instant::now();
-    let output = Command::new("rsync")
-        .args(["-a", "--delete", "--no-whole-file", "--stats"])
-        .arg(format!("rsync://127.0.0.1:{port}/data/"))
-        .arg(copy)
-        .output()?;
-    let wall = began.elapsed();
-    let said = String::from_utf8_lossy(&output.stdout);
-    let total = |way: &str| {
-        let line = said.lines().find_map(|line| line.strip_prefix(way));
-        let digits: String = line?.chars().filter(char::is_ascii_digit).collect();
-        digits.parse::<u64>().ok()
-    };
-    match (total("Total bytes sent:"), total("Total bytes received:")) {
-        (Some(sent), Some(received)) if output.status.success() => Ok(Fetch {
-            moved: sent + received,
-            wall,
-        }),
-        _ => Err(io::Error::other(
-            String::from_utf8_lossy(&output.stderr).into_owned(),
-        )),
+/// A way to call rsync.
+struct Rsync {
+    what: &'static str,
+    /// The folder with its copies.
+    dir: &'static str,
+    options: &'static [&'static str],
+}
+
+/// As most call it, and so that the new version is on the medium before it takes the place of
+/// the old one, as ours is.
+const RSYNCS: &[Rsync] = &[
+    Rsync {
+        what: "rsync",
+        dir: "rsync",
+        options: &[],
+    },
+    Rsync {
+        what: "rsync --fsync",
+        dir: "rsync-durable",
+        options: &["--fsync"],
+    },
+];
+
+impl Rsync {
+    /// Brings a copy up to date from the daemon, by rsync's delta algorithm.
+    fn update(&self, port: u16, copy: &Path) -> io::Result<Fetch> {
+        let began = Instant::now();
+        let output = Command::new("rsync")
+            .args(["-a", "--delete", "--no-whole-file", "--stats"])
+            .args(self.options)
+            .arg(format!("rsync://127.0.0.1:{port}/data/"))
+            .arg(copy)
+            .output()?;
+        let wall = began.elapsed();
+        let said = String::from_utf8_lossy(&output.stdout);
+        let total = |way: &str| {
+            let line = said.lines().find_map(|line| line.strip_prefix(way));
+            let digits: String = line?.chars().filter(char::is_ascii_digit).collect();
+            digits.parse::<u64>().ok()
+        };
+        match (total("Total bytes sent:"), total("Total bytes received:")) {
+            (Some(sent), Some(received)) if output.status.success() => Ok(Fetch {
+                moved: sent + received,
+                wall,
+            }),
+            _ => Err(io::Error::other(
+                String::from_utf8_lossy(&output.stderr).into_owned(),
+            )),
+        }
     }
 }

@@ -254,7 +254,7 @@ impl Node {
     fn here(&self, bytes: Option<u64>) -> Holder {
         Holder {
             peer: self.peer(),
-            name: self.name_of(&self.peer()),
+            name: self.team().name_of(&self.peer()),
             is_me: true,
             address: None,
             bytes,
@@ -269,7 +269,7 @@ impl Node {
         let said = sighting.neighbour.addresses.first();
         Holder {
             peer,
-            name: self.name_of(&peer),
+            name: self.team().name_of(&peer),
             is_me: false,
             address: at.or_else(|| said.map(ToString::to_string)),
             bytes,
@@ -286,17 +286,14 @@ impl Node {
     fn names_of(&self, searched: &Searched) -> Vec<String> {
         let silent = searched.silent.iter();
         let mut names: Vec<_> = silent
-            .map(|peer| self.name_of(peer).unwrap_or_else(|| peer.to_string()))
+            .map(|peer| {
+                self.team()
+                    .name_of(peer)
+                    .unwrap_or_else(|| peer.to_string())
+            })
             .collect();
         names.sort();
         names
-    }
-
-    /// What a member is called.
-    pub(super) fn name_of(&self, peer: &PeerKey) -> Option<String> {
-        let members = self.team().members();
-        let member = members.into_iter().find(|member| member.node == *peer);
-        member.map(|member| member.name)
     }
 }
 

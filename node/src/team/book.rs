@@ -204,6 +204,13 @@ impl TeamBook {
         self.read(|state| state.team.members()).unwrap_or_default()
     }
 
+    /// What a member is called.
+    pub(crate) fn name_of(&self, node: &PeerKey) -> Option<String> {
+        let mut members = self.members().into_iter();
+        let member = members.find(|member| member.node == *node)?;
+        Some(member.name)
+    }
+
     /// The secret by which members find each other, and the number of its epoch.
     pub(crate) fn secret(&self) -> Option<(u64, EpochSecret)> {
         self.read(|state| state.secret().cloned()).flatten()

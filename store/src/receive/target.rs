@@ -15,6 +15,10 @@ use super::likeness::OldFile;
 use crate::disk::{DiskFile, FileIdentity, OpenMode, Root};
 use crate::index::FileId;
 
+/// When so much of a file that replaces another was written, its way to the medium begins. It
+/// has to be there before it takes the other's name, and what is there already is not waited for.
+const SYNC_AHEAD_BYTES: u64 = 64 << 20;
+
 /// What a target begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Start {
@@ -54,8 +58,9 @@ pub(crate) struct Target {
     missing: AtomicU64,
     hand: Mutex<Hand>,
     /// Held while writing: the system lets one writer at a time at a file, and has the next
-    /// one spin meanwhile, on a processor that has better things to do.
-    writing: Mutex<()>,
+    /// one spin meanwhile, on a processor that has better things to do. The bytes that were
+    /// written since a sync was begun.
+    writing: Mutex<u64>,
 }
 
 /// Where the file is now.
@@ -165,8 +170,14 @@ impl Target {
         if self.start == Start::New && is_zero(bytes) {
             return file.set_len(self.size);
         }
-        let _one_at_a_time = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        file.write_at(offset, bytes)
+        let mut unsynced = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        file.write_at(offset, bytes)?;
+        *unsynced += bytes.len() as u64;
+        if self.replaces.is_some() && *unsynced >= SYNC_AHEAD_BYTES {
+            *unsynced = 0;
+            file.begin_sync();
+        }
+        Ok(())
     }
 
     /// Makes a stretch zero.
@@ -305,4 +316,41 @@ impl Target {
 pub(crate) fn is_zero(bytes: &[u8]) -> bool {
     let (words, rest) = bytes.as_chunks::<16>();
     words.iter().all(|word| *word == [0; 16]) && rest.iter().all(|byte| *byte == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::Disk;
+    use crate::disk::faulty::FaultyDisk;
+
+    /// How many syncs are begun while so many mebibytes of a file are written.
+    fn syncs_begun(mebibytes: u64, replaces: bool) -> u64 {
+        let disk = FaultyDisk::new();
+        let root = disk.root(Path::new("/d"), true).unwrap();
+        let old = root.open(Path::new("f"), OpenMode::CreateNew).unwrap();
+        let target = Target::new(Blank {
+            index: 0,
+            name: ManifestPath::new("f").unwrap(),
+            staged: PathBuf::from("0"),
+            size: mebibytes << 20,
+            executable: false,
+            content: Content::Empty,
+            replaces: replaces.then(|| old.identity().unwrap()),
+            start: Start::New,
+            old: None,
+        });
+        let bytes = vec![1; 1 << 20];
+        for at in 0..mebibytes {
+            target.write(&*root, at << 20, &bytes).unwrap();
+        }
+        disk.syncs_begun()
+    }
+
+    #[test]
+    fn a_file_that_replaces_another_is_synced_while_it_comes() {
+        assert_eq!(syncs_begun(63, true), 0);
+        assert_eq!(syncs_begun(130, true), 2);
+        assert_eq!(syncs_begun(130, false), 0, "nobody waits for it in the end");
+    }
 }

@@ -8,6 +8,7 @@
 mod coalesce;
 mod dest;
 mod elsewhere;
+mod telling;
 mod transfer;
 mod turns;
 

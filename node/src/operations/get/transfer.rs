@@ -2,12 +2,12 @@
 //!
 //! Owns: the order of steps; whether anybody has to be asked at all; waiting for room (a
 //! daemon) or saying that there is none (a command). Refuses: bytes; they go from
-//! [`Swarm::fetch`](crate::data::Swarm::fetch) to [`Receive`] by themselves.
+//! [`Swarm::fetch`](crate::data::Swarm::fetch) to [`Receive`] by themselves; and to find words,
+//! which [`telling`](super::telling) does.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use shoal_protocol::fetch::Waiting;
 use shoal_protocol::manifest::EntryKind;
 use shoal_protocol::peer::PeerKey;
 use shoal_protocol::size::Size;
@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::coalesce::Transfer;
 use super::elsewhere::Elsewhere;
+use super::telling::{tell, wire};
 use super::turns::Turn;
 use super::{Plan, not_whole};
 use crate::api::{ApiError, ErrorKind, Got, Level, Note, Phase};
@@ -28,10 +29,8 @@ use crate::operations::source::Source;
 use crate::plane::Dialled;
 use crate::shares::{Record, Role};
 
-/// How often progress is read off.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How long a daemon waits for room before it looks again.
-const ROOM_RETRY: Duration = Duration::from_secs(5);
+pub(super) const ROOM_RETRY: Duration = Duration::from_secs(5);
 
 /// Does what `plan` says and tells `transfer` how it goes.
 pub(super) async fn run(
@@ -67,11 +66,12 @@ pub(super) async fn run(
     }
 }
 
-struct Work<'a> {
+/// What a transfer is about.
+pub(super) struct Work<'a> {
     began: Instant,
     node: &'a Node,
     plan: &'a Plan,
-    transfer: &'a Arc<Transfer>,
+    pub(super) transfer: &'a Arc<Transfer>,
 }
 
 impl Work<'_> {
@@ -377,73 +377,6 @@ impl Work<'_> {
         }
     }
 
-    /// Waits for `work` and tells how far it is meanwhile.
-    async fn watch<T, E: Into<ApiError>>(
-        &self,
-        work: impl Future<Output = Result<T, E>>,
-        receive: &Receive,
-        swarm: Option<&Arc<Dialled>>,
-    ) -> Result<T, ApiError> {
-        let mut work = std::pin::pin!(work);
-        let mut tick = tokio::time::interval(LOOK_EVERY);
-        loop {
-            tokio::select! {
-                result = &mut work => {
-                    self.look(receive, swarm);
-                    return result.map_err(Into::into);
-                }
-                _ = tick.tick() => self.look(receive, swarm),
-            }
-        }
-    }
-
-    fn look(&self, receive: &Receive, swarm: Option<&Arc<Dialled>>) {
-        let now = receive.progress();
-        let mut resumed = None;
-        self.transfer.progress(|p| {
-            p.bytes_done = now.bytes_held;
-            p.bytes_total = Some(now.bytes_total);
-            p.bytes_reused = now.bytes_reused + now.bytes_resumed;
-            p.files_done = now.entries_done;
-            p.files_total = Some(now.entries_total);
-            if let Some(swarm) = swarm {
-                (p.wire_in, p.wire_out) = wire(swarm);
-                p.peers = swarm.connected();
-            }
-            if let (Some(percent), None) = (now.resumed_at, p.resumed_at) {
-                resumed = Some(percent);
-                p.resumed_at = Some(now.bytes_resumed);
-            }
-        });
-        if let Some(percent) = resumed {
-            self.transfer.note(Note {
-                level: Level::Info,
-                message: format!("resuming at {percent} %"),
-                hint: None,
-            });
-        }
-    }
-
-    fn warn(&self, message: String, hint: Option<String>) {
-        self.transfer.note(Note {
-            level: Level::Warning,
-            message,
-            hint,
-        });
-    }
-
-    /// Waits a while, saying what for; `Interrupted` if nobody waits any more.
-    async fn wait_for_room(&self, error: &ApiError) -> Result<(), ApiError> {
-        self.transfer
-            .progress(|p| p.waiting_for = Some(format!("room on the disk ({error})")));
-        tokio::select! {
-            () = tokio::time::sleep(ROOM_RETRY) => {}
-            () = self.transfer.cancelled.cancelled() => return Err(ApiError::interrupted()),
-        }
-        self.transfer.progress(|p| p.waiting_for = None);
-        Ok(())
-    }
-
     /// A daemon sees to it that what was got survives a power cut; a command does not wait
     /// for that unless `--sync` says so.
     fn sync_later(&self) {
@@ -539,67 +472,5 @@ fn fill(receive: &Receive, cancelled: &CancellationToken) -> Result<bool, ApiErr
             Err(ApiError::interrupted())
         }
         Err(error) => Err(error.into()),
-    }
-}
-
-fn wire(swarm: &Dialled) -> (u64, u64) {
-    (swarm.traffic().received(), swarm.traffic().sent())
-}
-
-/// What a person should know of what the swarm tells.
-fn tell(node: &Node, transfer: &Transfer, event: &FetchEvent) {
-    let waiting = match event {
-        FetchEvent::Connecting { named: false, .. } | FetchEvent::Lost { named: false, .. } => {
-            return;
-        }
-        FetchEvent::Connecting {
-            peer, addresses, ..
-        } => {
-            let place = addresses
-                .first()
-                .map_or_else(|| peer.to_string(), ToString::to_string);
-            Some(format!("an answer from {place}"))
-        }
-        FetchEvent::Connected { .. } | FetchEvent::Fetching => None,
-        FetchEvent::Checkpoint => return,
-        FetchEvent::Lost {
-            peer, address, why, ..
-        } => {
-            let place = address
-                .as_ref()
-                .map_or_else(|| peer.to_string(), ToString::to_string);
-            Some(format!("{place} ({why})"))
-        }
-        FetchEvent::Waiting(waiting) => Some(waiting_for(node, waiting)),
-        FetchEvent::Dropped { peer, why } => {
-            transfer.note(Note {
-                level: Level::Warning,
-                message: format!("{peer} is not asked any more: {why}"),
-                hint: None,
-            });
-            return;
-        }
-        FetchEvent::BadChunk { peer, .. } => {
-            transfer.note(Note {
-                level: Level::Warning,
-                message: format!("a chunk from {peer} failed verification and was thrown away"),
-                hint: Some("`shoal peers` shows its record".to_owned()),
-            });
-            return;
-        }
-    };
-    transfer.progress(|p| p.waiting_for = waiting);
-}
-
-fn waiting_for(node: &Node, waiting: &Waiting) -> String {
-    match waiting {
-        Waiting::Peer => "anybody who has it".to_owned(),
-        Waiting::Offer { bytes } => format!("somebody who has the last {}", Size(*bytes)),
-        Waiting::IntactCopy { bytes } => format!("an intact copy of {}", Size(*bytes)),
-        Waiting::BusyPeer { .. } => "a peer that is busy".to_owned(),
-        Waiting::SilentPeer { peer, .. } => {
-            let called = node.name_of(peer).unwrap_or_else(|| peer.to_string());
-            format!("{called}, which has gone silent")
-        }
     }
 }

@@ -34,6 +34,7 @@ pub struct FaultyDisk {
 struct Power {
     world: World,
     operations: u64,
+    syncs_begun: u64,
     cut_at: Option<u64>,
     is_cut: bool,
     /// What stood there in the midst of each operation, while that is recorded.
@@ -68,6 +69,7 @@ impl FaultyDisk {
             power: Arc::new(Mutex::new(Power {
                 world,
                 operations: 0,
+                syncs_begun: 0,
                 cut_at: None,
                 is_cut: false,
                 images: None,
@@ -83,6 +85,12 @@ impl FaultyDisk {
     /// How many operations have changed or synced something so far.
     pub fn operations(&self) -> u64 {
         self.power().operations
+    }
+
+    /// How many syncs were begun so far that nobody waits for. They do nothing here: that is
+    /// what a power cut may find of them.
+    pub fn syncs_begun(&self) -> u64 {
+        self.power().syncs_begun
     }
 
     /// Lets the power go in the midst of an operation: the first is number 1. It fails, and

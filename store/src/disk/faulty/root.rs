@@ -324,6 +324,10 @@ impl DiskFile for FaultyFile {
         Ok(())
     }
 
+    fn begin_sync(&self) {
+        self.disk.power().syncs_begun += 1;
+    }
+
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         None
     }
