@@ -15,6 +15,7 @@
 //! returned; until then the old or the new state may be found, and of unsynced bytes any
 //! part.
 
+pub(crate) mod ahead;
 pub mod faulty;
 pub mod real;
 
@@ -201,10 +202,6 @@ pub trait DiskFile: Send + Sync {
     /// their way to the medium begins at once, and the system need not keep them in memory.
     /// They survive a power cut no sooner than others.
     fn write_behind(&self, offset: u64, parts: &[&[u8]]) -> io::Result<()>;
-    /// Begins a [`sync`](Self::sync) of what was written so far and does not wait for it, so
-    /// that a later one has less to do. A hint: it promises nothing, what fails is told by the
-    /// later one, and while one is under way another is not begun.
-    fn begin_sync(&self);
     /// The descriptor, where there is one: for reflinks.
     fn descriptor(&self) -> Option<std::os::fd::BorrowedFd<'_>>;
 }

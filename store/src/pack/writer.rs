@@ -18,6 +18,7 @@ use super::record::{
     PACK_HEADER_BYTES, RECORD_BYTES_MAX, RecordHeader, RecordKind, pack_header, run_table,
 };
 use super::state::{Active, State, Write};
+use crate::disk::ahead::Ahead;
 use crate::error::StoreError;
 use crate::index::PackSpot;
 
@@ -31,6 +32,8 @@ pub(crate) struct Packs {
     progress: Condvar,
     /// Held while syncing, so that nobody believes a sync that is still under way.
     syncing: Mutex<()>,
+    /// What is synced while more is written.
+    ahead: Mutex<Ahead>,
 }
 
 impl Packs {
@@ -64,6 +67,7 @@ impl Packs {
             }),
             progress: Condvar::new(),
             syncing: Mutex::new(()),
+            ahead: Mutex::default(),
         })
     }
 
@@ -137,7 +141,8 @@ impl Packs {
         let earlier = buffered.map_or(Ok(()), |buffered| self.carry_out(buffered));
         write.buffer.extend_from_slice(&table);
         // Also if the earlier one failed: who waits for this write must see it end.
-        let written = self.finish(&write, || {
+        let length = (write.buffer.len() + bytes.len()) as u64;
+        let written = self.finish(&write, length, || {
             write
                 .file
                 .write_behind(write.offset, &[&write.buffer, bytes])
@@ -176,9 +181,12 @@ impl Packs {
         let dirty = std::mem::take(&mut state.dirty);
         let names_dirty = std::mem::take(&mut state.names_dirty);
         drop(state);
-        let synced = dirty.iter().try_for_each(|(number, file)| {
-            file.sync()
-                .map_err(StoreError::io(PackFiles::name(*number)))
+        let ahead = self.ahead().wait().map_err(StoreError::io("packs"));
+        let synced = ahead.and_then(|()| {
+            dirty.iter().try_for_each(|(number, file)| {
+                let name = PackFiles::name(*number);
+                file.sync().map_err(StoreError::io(name))
+            })
         });
         let synced = synced.and_then(|()| match names_dirty {
             true => self.files.sync_names(),
@@ -243,6 +251,10 @@ impl Packs {
         Ok(true)
     }
 
+    fn ahead(&self) -> MutexGuard<'_, Ahead> {
+        self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -298,7 +310,7 @@ impl Packs {
     }
 
     fn carry_out(&self, mut write: Write) -> Result<(), StoreError> {
-        let written = self.finish(&write, || {
+        let written = self.finish(&write, write.buffer.len() as u64, || {
             write.file.write_behind(write.offset, &[&write.buffer])
         });
         let mut state = self.state();
@@ -308,15 +320,24 @@ impl Packs {
         written
     }
 
+    /// Does a write of so many bytes, and notes that it has ended.
     fn finish(
         &self,
         write: &Write,
+        bytes: u64,
         operation: impl FnOnce() -> std::io::Result<()>,
     ) -> Result<(), StoreError> {
         let written = operation();
+        let synced = match &written {
+            Ok(()) => self.ahead().wrote(&write.file, bytes),
+            Err(_) => Ok(()),
+        };
         let mut state = self.state();
         state.under_way.remove(&write.ticket);
         state.dirty.insert(write.number, write.file.clone());
+        if let Err(error) = synced {
+            state.lost.get_or_insert(error.to_string());
+        }
         self.progress.notify_all();
         written.map_err(|error| {
             state.failed(write.number, &error);

@@ -35,7 +35,7 @@ mod write;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use shoal_protocol::have::RangeSet;
 use shoal_protocol::id::{PageId, SnapshotId};
@@ -210,6 +210,13 @@ impl Receive {
     pub fn write(&self, position: u64, bytes: &[u8]) -> Result<(), ReceiveError> {
         let written = self.write_at(position, bytes);
         written.and_then(|()| self.no_trouble())
+    }
+
+    /// Where the chunks of the outstanding run at `position` end, as distances from its first
+    /// position; nothing if there is none.
+    pub fn chunk_ends(&self, position: u64) -> Arc<[u32]> {
+        let table = lock(&self.ledger).run_at(position).cloned();
+        table.map_or_else(Arc::default, |table| table.chunk_ends())
     }
 
     /// Gives up an outstanding run: what of it did not come is given out again by

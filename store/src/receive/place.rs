@@ -120,8 +120,15 @@ impl Receive {
         let destination = self.destination();
         let staged = || late.iter().filter(|target| target.is_staged());
         if staged().count() > SYNCED_ALONE_MAX {
+            staged().try_for_each(|target| {
+                let synced = target.wait_for_syncs(&*destination.root);
+                synced.map_err(|e| self.failed(target, e))
+            })?;
             let synced = destination.root.sync_all();
-            return synced.map_err(|e| destination.failed(Path::new(""), e));
+            return synced.map_err(|e| {
+                staged().for_each(|target| target.discard(&*destination.root));
+                destination.failed(Path::new(""), e)
+            });
         }
         staged().try_for_each(|target| {
             let synced = target.sync(&*destination.root);

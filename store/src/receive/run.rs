@@ -55,6 +55,15 @@ impl RunTable {
         self.slots.iter().map(|(slot, _)| slot)
     }
 
+    /// Where the slots end, as distances from the first position.
+    pub(crate) fn chunk_ends(&self) -> Arc<[u32]> {
+        let ends = self.slots().scan(0, |end, slot| {
+            *end += slot.length;
+            Some(*end)
+        });
+        ends.collect()
+    }
+
     /// Index of the slot that begins at `position`.
     pub(crate) fn index_at(&self, position: u64) -> Option<usize> {
         self.slots

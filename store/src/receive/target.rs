@@ -12,12 +12,9 @@ use shoal_protocol::manifest::Content;
 use shoal_protocol::path::ManifestPath;
 
 use super::likeness::OldFile;
+use crate::disk::ahead::Ahead;
 use crate::disk::{DiskFile, FileIdentity, OpenMode, Root};
 use crate::index::FileId;
-
-/// When so much of a file that replaces another was written, its way to the medium begins. It
-/// has to be there before it takes the other's name, and what is there already is not waited for.
-const SYNC_AHEAD_BYTES: u64 = 64 << 20;
 
 /// What a target begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,9 +55,9 @@ pub(crate) struct Target {
     missing: AtomicU64,
     hand: Mutex<Hand>,
     /// Held while writing: the system lets one writer at a time at a file, and has the next
-    /// one spin meanwhile, on a processor that has better things to do. The bytes that were
-    /// written since a sync was begun.
-    writing: Mutex<u64>,
+    /// one spin meanwhile, on a processor that has better things to do. A file that replaces
+    /// another has to be on the medium before it takes its name, and is synced while it comes.
+    writing: Mutex<Ahead>,
 }
 
 /// Where the file is now.
@@ -170,14 +167,13 @@ impl Target {
         if self.start == Start::New && is_zero(bytes) {
             return file.set_len(self.size);
         }
-        let mut unsynced = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ahead = self.ahead();
         file.write_at(offset, bytes)?;
-        *unsynced += bytes.len() as u64;
-        if self.replaces.is_some() && *unsynced >= SYNC_AHEAD_BYTES {
-            *unsynced = 0;
-            file.begin_sync();
-        }
-        Ok(())
+        let synced = match self.replaces {
+            Some(_) => ahead.wrote(&file, bytes.len() as u64),
+            None => Ok(()),
+        };
+        synced.inspect_err(|_| self.discard(root))
     }
 
     /// Makes a stretch zero.
@@ -250,11 +246,32 @@ impl Target {
         }
     }
 
-    /// Makes a staged file survive a power cut.
+    /// Makes a staged file survive a power cut. If that fails, nothing of it is left.
     pub(crate) fn sync(&self, root: &dyn Root) -> io::Result<()> {
-        self.open(root, true)?.sync()?;
+        self.wait_for_syncs(root)?;
+        let synced = self.open(root, true)?.sync();
+        synced.inspect_err(|_| self.discard(root))?;
         self.park();
         Ok(())
+    }
+
+    /// Waits for the sync that was begun while the file came. If it failed, nothing of the
+    /// file is left.
+    pub(crate) fn wait_for_syncs(&self, root: &dyn Root) -> io::Result<()> {
+        let synced = self.ahead().wait();
+        synced.inspect_err(|_| self.discard(root))
+    }
+
+    /// Removes the staging file after a sync that failed: the system may have dropped any of
+    /// its bytes, shows them until it forgets them, and does not say so again
+    /// (<https://wiki.postgresql.org/wiki/Fsync_Errors>). They come anew next time.
+    pub(crate) fn discard(&self, root: &dyn Root) {
+        // Where even that fails, the error is told that led here.
+        let _ = root.remove_file(&self.staged);
+    }
+
+    fn ahead(&self) -> MutexGuard<'_, Ahead> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes a standing file back into the staging area, because some of its bytes are
@@ -324,33 +341,71 @@ mod tests {
     use crate::disk::Disk;
     use crate::disk::faulty::FaultyDisk;
 
-    /// How many syncs are begun while so many mebibytes of a file are written.
-    fn syncs_begun(mebibytes: u64, replaces: bool) -> u64 {
-        let disk = FaultyDisk::new();
+    /// A directory on a disk that fails when told to, and a file that comes into it in the
+    /// place of another, or of none.
+    fn target(disk: &FaultyDisk, replaces: bool) -> (Arc<dyn Root>, Target) {
         let root = disk.root(Path::new("/d"), true).unwrap();
         let old = root.open(Path::new("f"), OpenMode::CreateNew).unwrap();
         let target = Target::new(Blank {
             index: 0,
             name: ManifestPath::new("f").unwrap(),
             staged: PathBuf::from("0"),
-            size: mebibytes << 20,
+            size: 1 << 30,
             executable: false,
             content: Content::Empty,
             replaces: replaces.then(|| old.identity().unwrap()),
             start: Start::New,
             old: None,
         });
+        (root, target)
+    }
+
+    fn write(root: &dyn Root, target: &Target, mebibytes: u64) -> io::Result<()> {
         let bytes = vec![1; 1 << 20];
-        for at in 0..mebibytes {
-            target.write(&*root, at << 20, &bytes).unwrap();
-        }
-        disk.syncs_begun()
+        (0..mebibytes).try_for_each(|at| target.write(root, at << 20, &bytes))
     }
 
     #[test]
     fn a_file_that_replaces_another_is_synced_while_it_comes() {
-        assert_eq!(syncs_begun(63, true), 0);
-        assert_eq!(syncs_begun(130, true), 2);
-        assert_eq!(syncs_begun(130, false), 0, "nobody waits for it in the end");
+        let is_begun = |mebibytes, replaces| {
+            let (root, target) = target(&FaultyDisk::new(), replaces);
+            write(&*root, &target, mebibytes).unwrap();
+            target.ahead().is_begun()
+        };
+        assert!(!is_begun(63, true));
+        assert!(is_begun(64, true));
+        assert!(!is_begun(64, false), "nobody waits for that one");
+    }
+
+    #[test]
+    fn what_a_sync_is_told_that_nobody_waits_for_is_not_lost() {
+        for parks in [false, true] {
+            let disk = FaultyDisk::new();
+            let (root, target) = target(&disk, true);
+            write(&*root, &target, 63).unwrap();
+            disk.fail_sync();
+            write(&*root, &target, 1).unwrap();
+            if parks {
+                target.park();
+            }
+            assert!(
+                target.sync(&*root).is_err(),
+                "the first sync was told, not this one"
+            );
+            assert_eq!(root.stat(Path::new("0")).unwrap().map(|_| ()), None);
+        }
+    }
+
+    #[test]
+    fn it_is_told_to_whoever_goes_on_writing() {
+        let disk = FaultyDisk::new();
+        let (root, target) = target(&disk, true);
+        disk.fail_sync();
+        write(&*root, &target, 64).unwrap();
+        while !target.ahead().is_idle() {
+            std::thread::yield_now();
+        }
+        assert!(write(&*root, &target, 64).is_err());
+        assert_eq!(root.stat(Path::new("0")).unwrap().map(|_| ()), None);
     }
 }

@@ -6,6 +6,7 @@ mod campaign;
 mod crash;
 mod files;
 mod formats;
+mod lost;
 mod rebuild;
 mod runs;
 

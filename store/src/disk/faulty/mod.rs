@@ -3,7 +3,7 @@
 //! Owns: the faults. The power goes at the n-th operation that changes anything
 //! ([`FaultyDisk::cut_at`]), or the disk is looked at as it would be found after a cut at
 //! every one of them ([`FaultyDisk::record`]); room runs out ([`FaultyDisk::set_room`]); bits
-//! flip ([`FaultyDisk::flip`]). Refuses: permissions, hard links, anything of a real disk.
+//! flip ([`FaultyDisk::flip`]); a sync fails once ([`FaultyDisk::fail_sync`]). Refuses: permissions, hard links, anything of a real disk.
 //!
 //! What is found after a cut is the worst that [`super`] allows: of unsynced bytes any part,
 //! torn within a block; of unsynced names any state that they had, where a rename is one
@@ -34,7 +34,7 @@ pub struct FaultyDisk {
 struct Power {
     world: World,
     operations: u64,
-    syncs_begun: u64,
+    fails_sync: bool,
     cut_at: Option<u64>,
     is_cut: bool,
     /// What stood there in the midst of each operation, while that is recorded.
@@ -69,7 +69,7 @@ impl FaultyDisk {
             power: Arc::new(Mutex::new(Power {
                 world,
                 operations: 0,
-                syncs_begun: 0,
+                fails_sync: false,
                 cut_at: None,
                 is_cut: false,
                 images: None,
@@ -87,10 +87,10 @@ impl FaultyDisk {
         self.power().operations
     }
 
-    /// How many syncs were begun so far that nobody waits for. They do nothing here: that is
-    /// what a power cut may find of them.
-    pub fn syncs_begun(&self) -> u64 {
-        self.power().syncs_begun
+    /// Lets the next sync of a file fail, and the one after it say nothing of that, as Linux
+    /// does.
+    pub fn fail_sync(&self) {
+        self.power().fails_sync = true;
     }
 
     /// Lets the power go in the midst of an operation: the first is number 1. It fails, and

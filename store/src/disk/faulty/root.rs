@@ -310,7 +310,11 @@ impl DiskFile for FaultyFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.disk.power().sync(|world| {
+        let mut power = self.disk.power();
+        if std::mem::take(&mut power.fails_sync) {
+            return Err(io::Error::other("the medium did not take it"));
+        }
+        power.sync(|world| {
             world.sync_file(self.number);
             Ok(())
         })
@@ -322,10 +326,6 @@ impl DiskFile for FaultyFile {
             offset += part.len() as u64;
         }
         Ok(())
-    }
-
-    fn begin_sync(&self) {
-        self.disk.power().syncs_begun += 1;
     }
 
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {

@@ -8,9 +8,6 @@ use std::io;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 
 use rustix::fs::{FileType, Mode, SeekFrom, Stat};
 use rustix::io::Errno;
@@ -18,18 +15,11 @@ use rustix::io::Errno;
 use super::behind;
 use crate::disk::{DiskFile, FileIdentity, FileKind};
 
-pub(super) struct RealFile {
-    file: Arc<File>,
-    /// Whether a sync is under way that nobody waits for.
-    syncs: Arc<AtomicBool>,
-}
+pub(super) struct RealFile(File);
 
 impl RealFile {
     pub(super) fn new(file: File) -> Self {
-        Self {
-            file: Arc::new(file),
-            syncs: Arc::default(),
-        }
+        Self(file)
     }
 }
 
@@ -38,7 +28,7 @@ impl DiskFile for RealFile {
         let mut filled = 0;
         while filled < buffer.len() {
             match self
-                .file
+                .0
                 .read_at(&mut buffer[filled..], offset + filled as u64)
             {
                 Ok(0) => break,
@@ -51,69 +41,53 @@ impl DiskFile for RealFile {
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all_at(bytes, offset)
+        self.0.write_all_at(bytes, offset)
     }
 
     fn set_len(&self, length: u64) -> io::Result<()> {
-        self.file.set_len(length)
+        self.0.set_len(length)
     }
 
     fn set_executable(&self, executable: bool) -> io::Result<()> {
-        let mode = rustix::fs::fstat(&*self.file)?.st_mode & 0o777;
+        let mode = rustix::fs::fstat(&self.0)?.st_mode & 0o777;
         let mode = if executable {
             mode | ((mode & 0o444) >> 2)
         } else {
             mode & !0o111
         };
-        Ok(rustix::fs::fchmod(&*self.file, Mode::from_raw_mode(mode))?)
+        Ok(rustix::fs::fchmod(&self.0, Mode::from_raw_mode(mode))?)
     }
 
     fn identity(&self) -> io::Result<FileIdentity> {
-        Ok(identity_of(&rustix::fs::fstat(&*self.file)?))
+        Ok(identity_of(&rustix::fs::fstat(&self.0)?))
     }
 
     fn next_data(&self, offset: u64) -> io::Result<Option<Range<u64>>> {
-        let size = rustix::fs::fstat(&*self.file)?.st_size as u64;
+        let size = rustix::fs::fstat(&self.0)?.st_size as u64;
         if offset >= size {
             return Ok(None);
         }
-        let start = match rustix::fs::seek(&*self.file, SeekFrom::Data(offset)) {
+        let start = match rustix::fs::seek(&self.0, SeekFrom::Data(offset)) {
             Ok(start) => start,
             Err(Errno::NXIO) => return Ok(None),
             // A file system that does not know its holes has none.
             Err(Errno::INVAL | Errno::OPNOTSUPP) => return Ok(Some(offset..size)),
             Err(error) => return Err(error.into()),
         };
-        let end = rustix::fs::seek(&*self.file, SeekFrom::Hole(start))?;
+        let end = rustix::fs::seek(&self.0, SeekFrom::Hole(start))?;
         Ok(Some(start..end))
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()
+        self.0.sync_data()
     }
 
     fn write_behind(&self, offset: u64, parts: &[&[u8]]) -> io::Result<()> {
-        behind::write(&self.file, offset, parts)
-    }
-
-    fn begin_sync(&self) {
-        if self.syncs.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        let (file, syncs) = (Arc::clone(&self.file), Arc::clone(&self.syncs));
-        let sync = move || {
-            // An error comes again when somebody waits for it.
-            let _ = file.sync_data();
-            syncs.store(false, Ordering::Release);
-        };
-        let begun = thread::Builder::new().name("sync ahead".to_owned());
-        if begun.spawn(sync).is_err() {
-            self.syncs.store(false, Ordering::Release);
-        }
+        behind::write(&self.0, offset, parts)
     }
 
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        Some(self.file.as_fd())
+        Some(self.0.as_fd())
     }
 }
 

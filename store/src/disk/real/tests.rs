@@ -199,17 +199,3 @@ fn what_is_written_behind_is_there_to_be_read() {
     let expected = [b"firsthead", &long[..]].concat();
     assert!(std::fs::read(dir.path().join("f")).unwrap() == expected);
 }
-
-#[test]
-fn a_sync_that_nobody_waits_for_changes_nothing_that_is_read() {
-    let (dir, root) = fresh();
-    let file = root.open(Path::new("f"), OpenMode::CreateNew).unwrap();
-    for at in 0..20_u64 {
-        file.write_at(at, &[at as u8]).unwrap();
-        file.begin_sync();
-    }
-    file.sync().unwrap();
-    drop(file);
-    let expected: Vec<u8> = (0..20).collect();
-    assert_eq!(std::fs::read(dir.path().join("f")).unwrap(), expected);
-}

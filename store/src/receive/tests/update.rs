@@ -136,3 +136,24 @@ fn an_interrupted_update_goes_on() {
     world.get(&new).expect("received");
     assert_eq!(world.found(), v2());
 }
+
+#[test]
+fn when_a_new_version_cannot_be_made_durable_the_old_one_stays_and_nothing_is_believed() {
+    let disk = FaultyDisk::new();
+    let world = World::on(&disk);
+    world.get(&Artifact::folder(&v1())).expect("received");
+    let new = Artifact::folder(&v2());
+    world.announce(&new);
+    let receive = world.receive(world.request(&new)).expect("begun");
+    send_all(&world.store, &receive, &new).expect("sent");
+    disk.fail_sync();
+    let failed = receive.finish(false);
+    assert!(
+        matches!(failed, Err(ReceiveError::Disk { .. })),
+        "{failed:?}"
+    );
+    drop(receive);
+    let (_, sent) = world.get(&new).expect("received");
+    assert!(sent > 0, "what was not synced comes anew");
+    assert_eq!(world.found(), v2());
+}
