@@ -54,12 +54,7 @@ impl Crowd {
         let members = table.by_snapshot.entry(snapshot).or_default();
         let random = &mut rand::rng();
         if let Some(outbox) = &member.outbox {
-            let found = of_each(members, &member.peer, Member::as_neighbour);
-            tell(
-                outbox,
-                snapshot,
-                found.choose_multiple(random, NEIGHBOURS_MAX),
-            );
+            introduce(outbox, snapshot, members, &member.peer);
         }
         if let Some(neighbour) = member.as_neighbour() {
             let hear = of_each(members, &member.peer, |other| other.outbox.as_ref());
@@ -72,6 +67,13 @@ impl Crowd {
             crowd: self.clone(),
             snapshot,
             number,
+        }
+    }
+
+    /// Tells somebody who was not taken in of some who are there.
+    pub(crate) fn tell_of_others(&self, snapshot: SnapshotId, peer: &PeerKey, outbox: &Outbox) {
+        if let Some(members) = self.table().by_snapshot.get(&snapshot) {
+            introduce(outbox, snapshot, members, peer);
         }
     }
 
@@ -123,6 +125,18 @@ fn of_each<'a, T>(
         .filter_map(|other| Some((other.peer, of(other)?)))
         .collect();
     found.into_values()
+}
+
+/// Tells `peer` of some of `members`, chosen by chance.
+fn introduce(
+    outbox: &Outbox,
+    snapshot: SnapshotId,
+    members: &HashMap<u64, Member>,
+    peer: &PeerKey,
+) {
+    let found = of_each(members, peer, Member::as_neighbour);
+    let chosen = found.choose_multiple(&mut rand::rng(), NEIGHBOURS_MAX);
+    tell(outbox, snapshot, chosen);
 }
 
 /// A hint: whoever has too much to read goes without.

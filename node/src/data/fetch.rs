@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shoal_protocol::fetch::{
-    DropReason, Fetch, FetchConfig, Input, Output, Run, RunId, State, Waiting,
+    ChunkEnds, DropReason, Fetch, FetchConfig, Input, Output, Run, RunId, State, Waiting,
 };
 use shoal_protocol::have::RangeSet;
 use shoal_protocol::peer::PeerKey;
@@ -76,7 +76,7 @@ pub(crate) async fn fetch(hub: &Arc<Hub>, receive: Arc<Receive>) -> Result<(), F
             need = plan.needs.recv(), if fetcher.machine.wants_runs() => match need {
                 Some(Ok(Need::Run(run, likenesses))) => {
                     fetcher.bases.add(likenesses);
-                    fetcher.want(run);
+                    fetcher.want(run, receive.chunk_ends(run.start));
                 }
                 Some(Ok(Need::NoMore)) => fetcher.handle(Input::NoMoreRuns),
                 Some(Err(error)) => break Err(error),
@@ -169,9 +169,9 @@ impl Fetcher {
         self.machine.handle(std::time::Instant::now(), input);
     }
 
-    fn want(&mut self, run: Run) {
+    fn want(&mut self, run: Run, ends: ChunkEnds) {
         self.runs.insert(run.start, run);
-        self.handle(Input::Wanted(run));
+        self.handle(Input::WantedChunks(run, ends));
     }
 
     /// Compares the sessions that there are with those that the machine knows.
@@ -406,10 +406,18 @@ impl Fetcher {
                 }
                 Output::State(State::Fetching) => self.hub.tell(FetchEvent::Fetching),
                 Output::State(State::Waiting(what)) => {
-                    if let Waiting::Offer { bytes } = what {
-                        self.ask_again = Some(Instant::now() + ASK_AGAIN);
-                        let why = format!("no source has the last {} (any more)", Size(bytes));
-                        self.hub.failed(why);
+                    let again = Instant::now() + ASK_AGAIN;
+                    match what {
+                        Waiting::Offer { bytes } => {
+                            self.ask_again = Some(again);
+                            let why = format!("no source has the last {} (any more)", Size(bytes));
+                            self.hub.failed(why);
+                        }
+                        // Whoever else was asked may have had a reason of the moment.
+                        Waiting::SilentPeer { .. } => {
+                            self.ask_again.get_or_insert(again);
+                        }
+                        Waiting::Peer | Waiting::IntactCopy { .. } | Waiting::BusyPeer { .. } => {}
                     }
                     self.hub.tell(FetchEvent::Waiting(what));
                 }

@@ -3,11 +3,12 @@
 //! Owns: the table of sessions, the measure of patience. Refuses: connecting
 //! ([`swarm`](super::swarm)).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use shoal_protocol::fetch::Company;
 use shoal_protocol::have::RangeSet;
 use shoal_protocol::id::SnapshotId;
 use shoal_protocol::peer::PeerKey;
@@ -51,12 +52,12 @@ pub(crate) struct Hub {
 #[derive(Default)]
 pub(crate) struct Table {
     pub(crate) sessions: HashMap<PeerKey, Arc<Session>>,
-    /// Sources that are connected or will be tried again.
-    pub(crate) trying: usize,
-    /// Who these are and were, and how often each was taken up.
-    pub(crate) known: HashMap<PeerKey, u32>,
-    /// Those whom others told of and who are connected or will be tried again.
-    pub(crate) connecting: HashSet<PeerKey>,
+    /// The sources that are connected or will be tried again, and those that were.
+    pub(crate) company: Company,
+    /// Ends the connection, or the trying, of each of them whom others told of.
+    pub(crate) wanted: HashMap<PeerKey, CancellationToken>,
+    /// How many still look for sources.
+    pub(crate) expecting: usize,
     /// Further rights, to versions that may serve as bases.
     pub(crate) also: Vec<Access>,
     /// Why the last source that is not was given up.
@@ -68,7 +69,28 @@ pub(crate) struct Table {
 
 impl Table {
     fn expects_more(&self) -> bool {
-        self.trying > self.sessions.len()
+        self.company.in_touch() + self.expecting > self.sessions.len()
+    }
+
+    /// Leaves a source whom others told of.
+    pub(crate) fn dismiss(&mut self, peer: &PeerKey) {
+        if let Some(wanted) = self.wanted.remove(peer) {
+            wanted.cancel();
+        }
+        self.sessions.remove(peer);
+    }
+
+    /// Does not try a source again; for good, or unless others tell of it again. One that was
+    /// dismissed meanwhile has been left already, and may have been taken up anew.
+    pub(crate) fn give_up(&mut self, peer: &PeerKey, wanted: &CancellationToken, for_good: bool) {
+        if wanted.is_cancelled() {
+            return;
+        }
+        self.wanted.remove(peer);
+        match for_good {
+            true => self.company.left_for_good(peer),
+            false => self.company.left(peer),
+        }
     }
 }
 
@@ -104,12 +126,7 @@ impl Hub {
             timeout: options.timeout,
             leaving: options.cancelled.child_token(),
             table: Mutex::new(Table {
-                trying: access.sources.len(),
-                known: access
-                    .sources
-                    .iter()
-                    .map(|source| (source.peer, u32::MAX))
-                    .collect(),
+                company: Company::of(access.sources.iter().map(|source| source.peer)),
                 ..Table::default()
             }),
             changed: watch::Sender::new(0),
@@ -182,7 +199,7 @@ impl Hub {
     /// Why no source is left, if none is.
     pub(crate) fn hopeless(&self) -> Option<FetchError> {
         let table = self.table();
-        if table.trying > 0 {
+        if table.company.in_touch() + table.expecting > 0 {
             return None;
         }
         let given_up = table.given_up.clone();
@@ -258,5 +275,33 @@ impl Hub {
     pub(crate) fn change(&self, change: impl FnOnce(&mut Table)) {
         change(&mut self.table());
         self.changed.send_modify(|version| *version += 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn take_up(table: &mut Table, peer: PeerKey) -> CancellationToken {
+        assert!(table.company.told_of(peer, 0));
+        let wanted = CancellationToken::new();
+        table.wanted.insert(peer, wanted.clone());
+        wanted
+    }
+
+    #[test]
+    fn who_was_dismissed_is_not_left_once_more_by_its_own_end() {
+        let (mut table, peer) = (Table::default(), PeerKey::from_bytes([1; 32]));
+        let old = take_up(&mut table, peer);
+        table.company.left(&peer);
+        table.dismiss(&peer);
+        assert!(old.is_cancelled());
+        let new = take_up(&mut table, peer);
+        table.give_up(&peer, &old, true);
+        assert_eq!(table.company.in_touch(), 1, "that was the old one");
+        assert!(table.wanted.contains_key(&peer));
+        table.give_up(&peer, &new, false);
+        assert_eq!(table.company.in_touch(), 0);
+        assert!(!table.expects_more());
     }
 }

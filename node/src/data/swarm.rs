@@ -19,7 +19,6 @@ use shoal_protocol::have::RangeSet;
 use shoal_protocol::id::{ChunkId, PageId, SnapshotId};
 use shoal_protocol::peer::PeerKey;
 use shoal_protocol::snapshot::Snapshot;
-use shoal_protocol::wire::limits::NEIGHBOURS_MAX;
 use shoal_protocol::wire::{ByeReason, Neighbour};
 use shoal_store::receive::Receive;
 use tokio::sync::{mpsc, watch};
@@ -41,12 +40,6 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 /// A source that only others told of is forgotten after so many attempts in a row. The first
 /// may come before it serves: whoever begins to fetch is told on at once.
 const ATTEMPTS_MAX: u32 = 8;
-
-/// Sources that are remembered, those included that were given up: a source that invents
-/// others cannot have this node dial for ever.
-const KNOWN_MAX: usize = 256;
-/// Somebody who was given up is taken up again so often, if he is told of again.
-const TAKEN_UP_MAX: u32 = 3;
 
 /// A right to read a snapshot, the key that proves it, and whom to ask.
 #[derive(Clone)]
@@ -153,7 +146,7 @@ impl Swarm {
         let hub = Arc::new(Hub::new(endpoint, access, &options, Box::new(events)));
         for source in hub.access.sources.clone() {
             let hub = Arc::clone(&hub);
-            tokio::spawn(async move { keep_connected(&hub, source, true).await });
+            tokio::spawn(async move { keep_connected(&hub, source, None).await });
         }
         Self {
             _leave: hub.leaving.clone().drop_guard(),
@@ -231,7 +224,7 @@ impl Swarm {
     /// Waits for sources that are still to be found, even if none is left to try: until the
     /// guard is dropped.
     pub fn expect_more(&self) -> Expecting {
-        self.hub.change(|table| table.trying += 1);
+        self.hub.change(|table| table.expecting += 1);
         Expecting(Arc::clone(&self.hub))
     }
 
@@ -282,7 +275,7 @@ pub struct Expecting(Arc<Hub>);
 
 impl Drop for Expecting {
     fn drop(&mut self) {
-        self.0.change(|table| table.trying -= 1);
+        self.0.change(|table| table.expecting -= 1);
     }
 }
 
@@ -294,39 +287,37 @@ fn meet(hub: &Arc<Hub>, neighbours: Vec<Neighbour>) {
         let addresses = neighbour.addresses.into_vec().into_iter();
         let addresses: Vec<_> = addresses.filter(|a| a.ip().is_some()).collect();
         let is_reachable = !addresses.is_empty() || hub.endpoint.has_detour(&peer);
-        let mut is_welcome = peer != hub.endpoint.peer_key() && is_reachable;
-        hub.change(|table| {
-            let is_room = table.known.len() < KNOWN_MAX || table.known.contains_key(&peer);
-            is_welcome &= table.trying < NEIGHBOURS_MAX && is_room;
-            if is_welcome {
-                let times = table.known.entry(peer).or_default();
-                is_welcome = *times < TAKEN_UP_MAX && !table.connecting.contains(&peer);
-                *times += u32::from(is_welcome);
-            }
-            if is_welcome {
-                table.connecting.insert(peer);
-                table.trying += 1;
-            }
-        });
-        if !is_welcome {
+        if peer == hub.endpoint.peer_key() || !is_reachable {
             continue;
         }
+        let mut wanted = None;
+        hub.change(|table| {
+            if table.company.told_of(peer, rand::random()) {
+                let token = hub.leaving.child_token();
+                table.wanted.insert(peer, token.clone());
+                wanted = Some(token);
+            }
+        });
+        let Some(wanted) = wanted else { continue };
         let addresses = List::new(addresses).expect("few");
         let source = Source { peer, addresses };
         let hub = Arc::clone(hub);
-        tokio::spawn(async move { keep_connected(&hub, source, false).await });
+        tokio::spawn(async move { keep_connected(&hub, source, Some(wanted)).await });
     }
 }
 
-/// Connects to a source, and again when it was lost, until it proves to be of no use.
-async fn keep_connected(hub: &Arc<Hub>, source: Source, named: bool) {
+/// Connects to a source, and again when it was lost, until it proves to be of no use. One that
+/// only others told of is left when it is not `wanted` any more.
+async fn keep_connected(hub: &Arc<Hub>, source: Source, wanted: Option<CancellationToken>) {
     let peer = source.peer;
+    let named = wanted.is_none();
+    let wanted = wanted.unwrap_or_else(|| hub.leaving.clone());
     let mut pause = RETRY.0;
     let mut attempts = 0;
     let mut last = None;
     loop {
-        let (way, ended) = connect(hub, &source, named, last).await;
-        if hub.leaving.is_cancelled() {
+        let (way, ended) = connect(hub, &source, named, last, &wanted).await;
+        if wanted.is_cancelled() {
             return;
         }
         if way.is_some() {
@@ -339,10 +330,7 @@ async fn keep_connected(hub: &Arc<Hub>, source: Source, named: bool) {
         let error = match ended {
             SessionError::Misbehaved(why) => GivenUp::Misbehaved { peer, why },
             _ if !named && attempts >= ATTEMPTS_MAX => {
-                hub.change(|table| {
-                    table.trying -= 1;
-                    table.connecting.remove(&peer);
-                });
+                hub.change(|table| table.give_up(&peer, &wanted, false));
                 return;
             }
             SessionError::Refused(why) if named => GivenUp::Refused(format!("{peer}: {why}")),
@@ -364,14 +352,13 @@ async fn keep_connected(hub: &Arc<Hub>, source: Source, named: bool) {
                 });
                 tokio::select! {
                     () = sleep(retry) => continue,
-                    () = hub.leaving.cancelled() => return,
+                    () = wanted.cancelled() => return,
                 }
             }
         };
         hub.tell(FetchEvent::Dropped { peer, why });
         hub.change(|table| {
-            table.trying -= 1;
-            table.connecting.remove(&peer);
+            table.give_up(&peer, &wanted, true);
             if named {
                 table.given_up = Some(error);
             }
@@ -387,6 +374,7 @@ async fn connect(
     source: &Source,
     named: bool,
     last: Option<Way>,
+    wanted: &CancellationToken,
 ) -> (Option<Way>, SessionError) {
     let peer = source.peer;
     hub.tell(FetchEvent::Connecting {
@@ -396,7 +384,7 @@ async fn connect(
     });
     let entered = tokio::select! {
         entered = dial_in(hub, source, last) => entered,
-        () = hub.leaving.cancelled() => {
+        () = wanted.cancelled() => {
             return (None, SessionError::Lost("not wanted".to_owned()));
         }
     };
@@ -412,6 +400,7 @@ async fn connect(
             Arc::clone(&session),
             listening,
             writing,
+            wanted.clone(),
         ));
         entered = tokio::select! {
             ended = &mut running => return (Some(session.path.way), ended),
@@ -435,20 +424,29 @@ fn take_up(hub: &Hub, session: &Arc<Session>) {
         for access in &table.also {
             session.present(hub.endpoint.peer_key(), access);
         }
-        table.sessions.insert(session.peer, Arc::clone(session));
+        let peer = session.peer;
+        table.sessions.insert(peer, Arc::clone(session));
+        if let Some(other) = table.company.let_in(&peer, rand::random()) {
+            table.dismiss(&other);
+        }
     });
 }
 
-/// Keeps a session going until it ends; says why it did.
+/// Keeps a session going until it ends, or is not `wanted` any more; says why it did.
 async fn run(
     hub: Arc<Hub>,
     session: Arc<Session>,
     listening: Listening,
     writing: BoxFuture<'static, Result<(), LinkError>>,
+    wanted: CancellationToken,
 ) -> SessionError {
     let say_goodbye = async {
-        hub.leaving.cancelled().await;
-        session.leave(ByeReason::Done, "");
+        wanted.cancelled().await;
+        let why = match hub.leaving.is_cancelled() {
+            true => ByeReason::Done,
+            false => ByeReason::TooMany,
+        };
+        session.leave(why, "");
     };
     let ((ended, _), ()) = tokio::join!(
         async {

@@ -1,6 +1,6 @@
 //! Several at once, who are told of each other.
 
-use shoal_node::data::Allowed;
+use shoal_node::data::{Allowed, ListenerConfig};
 use shoal_protocol::access::{Address, Ticket};
 use shoal_protocol::snapshot::Snapshot;
 use tokio_util::sync::CancellationToken;
@@ -76,4 +76,42 @@ async fn whoever_comes_later_is_told_of_too() {
     };
     let (_, _bob) = tokio::join!(getting, helping);
     assert!(std::fs::read(&dest).unwrap() == bytes);
+}
+
+/// Bob has the only place that Alice gives, and stays. She tells Carol of him, who gets it all
+/// from him without ever being let in by her.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_finds_no_place_at_the_source_is_told_of_one_that_has_it() {
+    let (alice, bob, carol) = (Node::new(), Node::new(), Node::new());
+    let bytes = noise(74, 3_000_000);
+    let source = alice.path("data.bin");
+    std::fs::write(&source, &bytes).unwrap();
+    let at_alice = alice.listen_as(ListenerConfig {
+        peers_max: 1,
+        ..ListenerConfig::default()
+    });
+    let at_alice = at_alice.await;
+    let snapshot = alice.add(&source);
+    let (ticket, _) = alice.ticket(snapshot, at_alice.addresses()[0]);
+
+    let at_bob = bob.listen().await;
+    let address = at_bob.addresses()[0];
+    bob.endpoint
+        .set_listening(vec![Address::of_ip(address.ip(), address.port()).unwrap()]);
+    let sent_by_bob = honour(&bob, &ticket, snapshot).traffic;
+    let bobs = bob.swarm(&ticket);
+    soon(bob.get_through(&bobs, &bob.path("got.bin")))
+        .await
+        .unwrap();
+
+    let dest = carol.path("got.bin");
+    soon(carol.get(&ticket, &dest)).await.unwrap();
+    assert!(std::fs::read(&dest).unwrap() == bytes);
+    assert_eq!(sent_by_bob.sent(), 3_000_000);
+    let guests = at_alice.peers();
+    assert!(
+        guests
+            .iter()
+            .all(|guest| guest.peer == bob.identity.peer_key())
+    );
 }

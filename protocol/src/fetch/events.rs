@@ -3,6 +3,7 @@
 //! Owns: [`Input`] and [`Output`] with the words they need. Refuses: to decide anything.
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::run::{Run, RunId};
@@ -23,11 +24,18 @@ pub enum Distance {
     Bucket,
 }
 
+/// Where the chunks of a run end, in order, as distances from its first position. The last is
+/// the run's length.
+pub type ChunkEnds = Arc<[u32]>;
+
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
     /// This run is to be fetched. Runs must not overlap.
     Wanted(Run),
+    /// The same, where it is known at which positions its chunks end: no peer is asked for a
+    /// part of one, whatever it says that it has.
+    WantedChunks(Run, ChunkEnds),
     /// This run is not wanted any more (it was found on disk).
     Unwanted(RunId),
     /// No further runs are to be expected: what is left is the end, where a run may be asked

@@ -8,6 +8,7 @@
 use std::ops::Range;
 use std::time::Instant;
 
+use super::events::ChunkEnds;
 use super::peers::{Peer, Peers};
 use super::picker::Pick;
 use super::requests::{Request, Requests};
@@ -103,8 +104,8 @@ impl Ledger {
     }
 
     /// Takes up a run, and counts who offers it.
-    pub(super) fn want(&mut self, run: Run, seed: u64, me: Option<PeerKey>) {
-        let slot = self.runs.insert(run, seed, me);
+    pub(super) fn want(&mut self, run: Run, ends: ChunkEnds, seed: u64, me: Option<PeerKey>) {
+        let slot = self.runs.insert(run, ends, seed, me);
         let wanted = self.runs.in_slot(slot).expect("it was just put there");
         for peer in self.peers.iter_mut() {
             let share = peer.share_of(&run);

@@ -6,10 +6,11 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::config::FetchConfig;
-use super::events::{DropReason, Input, Output, State};
+use super::events::{ChunkEnds, DropReason, Input, Output, State};
 use super::ledger::Ledger;
 use super::peers::Peer;
 use super::quarantine::Quarantine;
@@ -68,7 +69,8 @@ impl Fetch {
     /// Takes note of what happened at `now`, which never goes back.
     pub fn handle(&mut self, now: Instant, input: Input) {
         match input {
-            Input::Wanted(run) => self.want(run),
+            Input::Wanted(run) => self.want(run, Arc::default()),
+            Input::WantedChunks(run, ends) => self.want(run, ends),
             Input::Unwanted(run) => {
                 if let Some(start) = self.ledger.runs.start_of(run) {
                     self.forget(start, None);
@@ -158,14 +160,15 @@ impl Fetch {
         self.repeated_bytes
     }
 
-    fn want(&mut self, run: Run) {
+    fn want(&mut self, run: Run, ends: ChunkEnds) {
         if run.bytes() == 0 {
             self.outputs.push_back(Output::RunDone(run.id));
             return;
         }
         self.no_more_runs = false;
         self.chances += 1;
-        self.ledger.want(run, self.config.seed, self.config.me);
+        self.ledger
+            .want(run, ends, self.config.seed, self.config.me);
     }
 
     fn deliver(&mut self, now: Instant, key: PeerKey, range: Range<u64>) {

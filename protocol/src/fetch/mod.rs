@@ -17,6 +17,7 @@
 //! failed verification is never asked of the same peer again.
 
 mod assign;
+mod company;
 mod config;
 mod events;
 mod ledger;
@@ -36,7 +37,8 @@ mod simulation;
 #[cfg(test)]
 mod tests;
 
+pub use company::Company;
 pub use config::FetchConfig;
-pub use events::{Distance, DropReason, Input, Output, State, Waiting};
+pub use events::{ChunkEnds, Distance, DropReason, Input, Output, State, Waiting};
 pub use machine::Fetch;
 pub use run::{Run, RunId};

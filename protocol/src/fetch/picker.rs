@@ -3,12 +3,14 @@
 //! Owns: the order of preference, and the rule for asking twice at the end. Refuses: to
 //! change anything; it looks at the tables and answers.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use super::peers::{Peer, Peers};
 use super::quarantine::Quarantine;
-use super::requests::{Request, Requests};
+use super::requests::Requests;
 use super::run::{Runs, WantedRun};
 use crate::have::RangeSet;
 use crate::wire::limits::RUN_RANGES_MAX;
@@ -110,7 +112,7 @@ impl Picker<'_> {
         if wanted.free.is_empty() || offered.is_none() {
             return RangeSet::new();
         }
-        let mut ranges = self.trusted(peer, &wanted.free);
+        let mut ranges = self.trusted(peer, wanted, &wanted.free);
         if ranges.is_empty() || !self.peers.has_nearer(peer) {
             return ranges;
         }
@@ -122,14 +124,14 @@ impl Picker<'_> {
             if ranges.is_empty() {
                 break;
             }
-            ranges = ranges.subtract(&self.trusted(other, &ranges));
+            ranges = ranges.subtract(&self.trusted(other, wanted, &ranges));
         }
         ranges
     }
 
-    /// What of `ranges` a peer offers and did not send wrong before.
-    pub(super) fn trusted(&self, peer: &Peer, ranges: &RangeSet) -> RangeSet {
-        let offered = ranges.intersect(&peer.offered);
+    /// What of `ranges` of a run a peer offers, in whole chunks, and did not send wrong before.
+    fn trusted(&self, peer: &Peer, wanted: &WantedRun, ranges: &RangeSet) -> RangeSet {
+        let offered = wanted.whole_chunks(ranges.intersect(&peer.offered));
         match self.quarantine.of(&peer.key) {
             bad if bad.is_empty() => offered,
             bad => offered.subtract(bad),
@@ -144,25 +146,37 @@ impl Picker<'_> {
     /// What to ask of `peer` although another was asked, because that one will take longer:
     /// the last request of whoever needs the most time.
     pub(super) fn rescue(&self, peer: &Peer) -> Option<Pick> {
-        let others = (self.requests.iter()).filter(|(_, request)| request.peer != peer.key);
-        let helped = others.filter_map(|(id, request)| {
-            let late = self.time_left(request)?;
-            let ranges = self.trusted(peer, &request.ranges);
-            let time = self.time_for(peer, ranges.total_bytes())?;
+        let is_helped = |time: Duration, late: Duration| time + time / 2 + RESCUE_MIN < late;
+        // Most of the time nobody takes so long, and then this is all.
+        let least = self.time_for(peer, 0)?;
+        let others = self.peers.iter().filter(|other| other.key != peer.key);
+        let others = others.filter(|other| other.requests > 0);
+        let late: BTreeMap<_, _> = others
+            .map(|other| (other.key, self.time_left(other)))
+            .filter(|(_, late)| is_helped(least, *late))
+            .collect();
+        if late.is_empty() {
+            return None;
+        }
+        let open = self.requests.iter();
+        let mut open: Vec<_> = open
+            .filter_map(|(id, request)| Some((*late.get(&request.peer)?, id, request)))
+            .collect();
+        open.sort_unstable_by_key(|(late, id, _)| Reverse((*late, *id)));
+        open.into_iter().find_map(|(late, _, request)| {
             let wanted = self.runs.at(request.run)?;
-            let helps = time + time / 2 + RESCUE_MIN < late
+            let ranges = self.trusted(peer, wanted, &request.ranges);
+            let time = self.time_for(peer, ranges.total_bytes())?;
+            let helps = is_helped(time, late)
                 && !ranges.is_empty()
                 && self.copies(peer, wanted, &ranges) < COPIES_MAX;
-            helps.then_some((late, id, request.run, ranges))
-        });
-        let (_, _, run, ranges) = helped.max_by_key(|(late, id, ..)| (*late, *id))?;
-        Some(pick(run, ranges, false))
+            helps.then(|| pick(request.run, ranges, false))
+        })
     }
 
-    /// How long whoever was asked will take for all that was asked of it.
-    fn time_left(&self, request: &Request) -> Option<Duration> {
-        let holder = self.peers.at(&request.peer)?;
-        Some((holder.pace).time_left_for(self.now, holder.expected_bytes))
+    /// How long a peer will take for all that was asked of it.
+    fn time_left(&self, peer: &Peer) -> Duration {
+        (peer.pace).time_left_for(self.now, peer.expected_bytes)
     }
 
     /// How long `peer` will take for so much more. One that was never measured is given a

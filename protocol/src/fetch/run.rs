@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use super::events::ChunkEnds;
 use super::offers::{Share, Slots};
 use super::peers::Peer;
 use super::requests::{Request, Requests};
@@ -48,6 +49,8 @@ impl Run {
 #[derive(Debug)]
 pub(super) struct WantedRun {
     pub(super) run: Run,
+    /// Where its chunks end; nothing if any position may be such an end.
+    ends: ChunkEnds,
     /// What was not delivered.
     pub(super) missing: RangeSet,
     /// What is missing and not asked of a peer that answers.
@@ -79,6 +82,32 @@ impl WantedRun {
     pub(super) fn turn(&self) -> usize {
         let spreads = self.spreading > 0 && self.mine.is_some();
         self.before.max(usize::from(spreads))
+    }
+
+    /// What of these positions are whole chunks. A part of one can be neither sent nor verified:
+    /// whoever is asked for it ends without a word, as if it had lost it.
+    pub(super) fn whole_chunks(&self, ranges: RangeSet) -> RangeSet {
+        if self.ends.is_empty() || ranges.contains_range(self.run.range()) {
+            return ranges;
+        }
+        let (start, ends) = (self.run.start, &self.ends);
+        let behind =
+            |position: u64| match ends.partition_point(|end| start + u64::from(*end) < position) {
+                _ if position <= start => start,
+                at => ends
+                    .get(at)
+                    .map_or(self.run.end, |end| start + u64::from(*end)),
+            };
+        let before = |position: u64| {
+            let count = ends.partition_point(|end| start + u64::from(*end) <= position);
+            count
+                .checked_sub(1)
+                .map_or(start, |at| start + u64::from(ends[at]))
+        };
+        let whole = ranges
+            .iter()
+            .map(|range| behind(range.start)..before(range.end));
+        whole.filter(|range| range.start < range.end).collect()
     }
 
     /// Counts a peer who offers so much of it.
@@ -132,12 +161,19 @@ impl Runs {
     }
 
     /// Adds a run and gives its slot. One that overlaps another is our own planner's mistake.
-    pub(super) fn insert(&mut self, run: Run, seed: u64, me: Option<PeerKey>) -> usize {
+    pub(super) fn insert(
+        &mut self,
+        run: Run,
+        ends: ChunkEnds,
+        seed: u64,
+        me: Option<PeerKey>,
+    ) -> usize {
         let neighbour = self.overlapping(run.range()).next();
         assert!(neighbour.is_none(), "{run:?} overlaps a wanted run");
         let place = scatter(run.start / SHARE_BYTES);
         let wanted = WantedRun {
             run,
+            ends,
             missing: RangeSet::of(run.range()),
             free: RangeSet::of(run.range()),
             requests: Vec::new(),

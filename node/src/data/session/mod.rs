@@ -151,7 +151,7 @@ impl Session {
             writer.send(Present { presentation }, &[]).await?;
             writer.flush().await?;
             let asked = Instant::now();
-            let admitted = hear_verdict(&mut reader).await?;
+            let admitted = hear_verdict(&mut reader, access.snapshot(), &told).await?;
             Ok::<_, SessionError>((hello, admitted, asked.elapsed()))
         };
         let (hello, admitted, round_trip) = timeout(ADMISSION, enter)
@@ -341,18 +341,29 @@ impl Session {
     }
 }
 
-async fn hear_verdict(reader: &mut LinkReader) -> Result<Admitted, SessionError> {
-    let expected = |kind| {
-        matches!(
-            kind,
-            Kind::Admitted | Kind::Refused | Kind::Bye | Kind::Ping | Kind::Pong
-        )
-    };
+/// Whether we are let in. One that is full may tell, once, of others who are there for the same.
+async fn hear_verdict(
+    reader: &mut LinkReader,
+    snapshot: SnapshotId,
+    told: &(dyn Fn(Told) + Send + Sync),
+) -> Result<Admitted, SessionError> {
+    let mut has_told = false;
     loop {
+        let expected = |kind| match kind {
+            Kind::Neighbours => !has_told,
+            Kind::Admitted | Kind::Refused | Kind::Bye | Kind::Ping | Kind::Pong => true,
+            _ => false,
+        };
         match reader.message(expected).await? {
             (Message::Admitted(admitted), _) => return Ok(admitted),
             (Message::Refused(refused), _) => return Err(refusal(refused)),
             (Message::Bye(bye), _) => return Err(farewell(&bye)),
+            (Message::Neighbours(others), _) => {
+                has_told = true;
+                if others.snapshot == snapshot {
+                    told(Told::Neighbours(others.peers.into_vec()));
+                }
+            }
             _ => {}
         }
     }

@@ -11,8 +11,8 @@ use shoal_protocol::access::presentation::Binding;
 use shoal_protocol::access::{GrantError, PresentationError};
 use shoal_protocol::bounded::Text;
 use shoal_protocol::wire::{
-    Bye, ByeReason, Enter, Entered, Kind, Message, NotEntered, NotEnteredReason, NotWelcome, Pong,
-    Present, Redeem, Refused, RefusedReason, TeamOperations, TeamSecret, Welcome,
+    Bye, ByeReason, Enter, Entered, Features, Kind, Message, NotEntered, NotEnteredReason,
+    NotWelcome, Pong, Present, Redeem, Refused, RefusedReason, TeamOperations, TeamSecret, Welcome,
 };
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
@@ -80,6 +80,11 @@ impl Visitor {
             }
         };
         if !let_in.take().is_some_and(|let_in| let_in(LetIn::Peer)) {
+            // It has the right, and others may have room.
+            if self.has(Features::NEIGHBOURS) {
+                let crowd = self.house.endpoint.crowd();
+                crowd.tell_of_others(allowed.snapshot.id(), &self.peer, &self.outbox);
+            }
             let grant = present.presentation.grant.id();
             let reason = RefusedReason::Full { retry_ms: 5_000 };
             self.outbox.say(Refused { grant, reason });

@@ -269,3 +269,25 @@ fn a_seed_is_looked_at_anew_when_another_offers_more() {
     let seed = rig.fetch.ledger.peers.at(&key(1)).expect("it joined");
     assert!(is_idle(seed), "it was looked at, and noted again");
 }
+
+/// A peer that says that it has single bytes here and there is asked for nothing, and what lies
+/// between them is asked of others in whole chunks: they could send nothing else.
+#[test]
+fn nobody_is_asked_for_parts_of_chunks() {
+    let mut rig = Rig::new(0);
+    let quarter = u32::try_from(RUN / 4).unwrap();
+    let ends = (1..=4).map(|n| n * quarter).collect();
+    rig.tell(Input::WantedChunks(run(0), ends));
+    let scattered = (0..100).map(|n| 2 * n..2 * n + 1).collect();
+    let outputs = rig.join_at(1, Distance::Lan, scattered);
+    assert_eq!(asked(&outputs), []);
+    // This one has the second quarter, and parts of the first and the third.
+    let quarter = u64::from(quarter);
+    let halves = RangeSet::of(quarter / 2..5 * quarter / 2);
+    let of_two = asked(&rig.join_at(2, Distance::Lan, halves));
+    assert_eq!(of_two.len(), 1);
+    assert_eq!(of_two[0].ranges, [quarter..2 * quarter]);
+    let rest = rig.join_seed(3, 1);
+    let rest: Vec<_> = rest.iter().flat_map(|asked| asked.ranges.clone()).collect();
+    assert_eq!(rest, [0..quarter, 2 * quarter..RUN]);
+}
