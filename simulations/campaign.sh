@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 run="${CARGO_TARGET_DIR:-target}/release/shoal-simulations"
-for scenario in churn liars partition; do
+for scenario in churn liars partition nats; do
   "$run" "$scenario" --nodes 4,8,16 --seeds "${SEEDS:-300}"
   "$run" "$scenario" --nodes 64 --seeds "${SEEDS_64:-100}"
   "$run" "$scenario" --nodes 1000 --seeds "${SEEDS_1000:-20}"

@@ -68,6 +68,8 @@ enum Command {
     Liars(commands::faults::Options),
     /// Two sites are cut off from each other.
     Partition(commands::faults::Options),
+    /// Three in four stand behind NATs, and the relay dies.
+    Nats(commands::faults::Options),
 }
 
 fn main() -> ExitCode {
@@ -79,6 +81,7 @@ fn main() -> ExitCode {
         Command::Churn(options) => commands::faults::run(Scenario::Churn, &options),
         Command::Liars(options) => commands::faults::run(Scenario::Liars, &options),
         Command::Partition(options) => commands::faults::run(Scenario::Partition, &options),
+        Command::Nats(options) => commands::faults::run(Scenario::Nats, &options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

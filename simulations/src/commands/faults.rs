@@ -1,4 +1,4 @@
-//! Swarms in which much goes wrong: churn, liars, partitions.
+//! Swarms in which much goes wrong: churn, liars, partitions, NATs.
 
 use std::time::{Duration, Instant};
 
@@ -30,6 +30,7 @@ pub fn run(scenario: Scenario, options: &Options) -> Result<(), Failure> {
         "p99 s",
         "longest s",
         "faults last s at most",
+        "relayed %",
         "events",
         "took s",
     ]);
@@ -41,6 +42,7 @@ pub fn run(scenario: Scenario, options: &Options) -> Result<(), Failure> {
     for receivers in counts {
         let began = Instant::now();
         let (mut fetches, mut events, mut faults_last) = (Vec::new(), 0, Duration::ZERO);
+        let mut relayed = 0;
         for seed in options.common.seed..options.common.seed + options.common.seeds {
             let setup = scenario.setup(seed, receivers);
             faults_last = faults_last.max(scenario.faults_last(&setup));
@@ -48,8 +50,10 @@ pub fn run(scenario: Scenario, options: &Options) -> Result<(), Failure> {
             let outcome = World::new(setup).run(deadline)?;
             fetches.extend(outcome.fetches);
             events += outcome.events;
+            relayed += outcome.relayed;
         }
         fetches.sort_unstable();
+        let fetched = BYTES * fetches.len().max(1) as u64;
         let last = fetches.len().saturating_sub(1);
         let at = |share: f64| {
             fetches
@@ -64,6 +68,7 @@ pub fn run(scenario: Scenario, options: &Options) -> Result<(), Failure> {
             format!("{:.1}", at(0.99)),
             format!("{:.1}", at(1.0)),
             format!("{:.0}", faults_last.as_secs_f64()),
+            format!("{:.0}", 100.0 * relayed as f64 / fetched as f64),
             events.to_string(),
             format!("{:.1}", began.elapsed().as_secs_f64()),
         ]);

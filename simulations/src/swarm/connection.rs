@@ -12,6 +12,7 @@ use shoal_protocol::have::RangeSet;
 use shoal_protocol::wire::RequestId;
 
 use super::event::{End, Piece, Word};
+use super::relaying::Circuit;
 
 /// What is read and sent at once, as in the product.
 pub(super) const PIECE_BYTES_MAX: u64 = 512 << 10;
@@ -59,6 +60,8 @@ pub(super) struct Connection {
     pub(super) is_ready: bool,
     /// Pieces that wait at the line between the sites.
     pub(super) at_line: VecDeque<(Piece, Instant)>,
+    /// What it goes through where its ends cannot reach each other.
+    pub(super) circuit: Option<Circuit>,
     pub(super) last_arrival: Instant,
     /// What the client was told is on offer; nothing until it asked.
     pub(super) told: Option<Arc<RangeSet>>,
@@ -87,6 +90,7 @@ impl Connection {
             pieces: 0,
             is_ready: false,
             at_line: VecDeque::new(),
+            circuit: None,
             last_arrival: now,
             told: None,
             offered: Arc::default(),

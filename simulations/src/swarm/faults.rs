@@ -32,6 +32,7 @@ impl World {
         }
         self.watch.note(self.now, Note::Dies { node });
         self.stop(node);
+        self.end_circuits(node, Duration::ZERO);
         // What was written is found and hashed when it starts again.
         let disk = &mut self.nodes[node].disk;
         disk.recorded = Arc::new(disk.held.clone());
@@ -68,6 +69,7 @@ impl World {
                 format!("node {node} acknowledged all and has lost some")
             });
         }
+        self.end_circuits(node, back.map_or(SILENCE, |back| back.min(SILENCE)));
         self.come_back(node, back);
     }
 

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use shoal_protocol::fetch::{Fetch, FetchConfig, Input, Run, RunId};
+use shoal_protocol::fetch::{Company, Fetch, FetchConfig, Input, Run, RunId};
 use shoal_protocol::have::RangeSet;
 use shoal_protocol::serve;
 use shoal_protocol::wire::limits::{NEIGHBOURS_MAX, SILENCE_MS_MAX};
@@ -24,13 +24,9 @@ const ROUND_TRIPS: u32 = 4;
 /// What the handshake's signatures and the first look at the destination take.
 const HANDSHAKE: Duration = Duration::from_millis(5);
 /// How long to wait before somebody is tried again; doubles up to the second.
-const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+pub(super) const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// Somebody that others told of is forgotten after so many attempts in a row.
 const ATTEMPTS_MAX: u32 = 8;
-/// So many are remembered.
-const KNOWN_MAX: usize = 256;
-/// Somebody who was given up is taken up again so often.
-const TAKEN_UP_MAX: u32 = 3;
 /// A connection is silent for so long before it is given up.
 pub(super) const SILENCE: Duration = Duration::from_millis(SILENCE_MS_MAX);
 
@@ -41,14 +37,10 @@ impl World {
         let now = self.now;
         self.watch.note(now, Note::Begins { node });
         let sources = (0..self.nodes.len()).filter(|i| self.setup.nodes[*i].is_source);
-        let named = Contact {
-            is_named: true,
-            is_tried: true,
-            pause: RETRY.0,
-            ..Contact::default()
-        };
-        let contacts: BTreeMap<_, _> = sources.map(|source| (source, named)).collect();
-        let to_dial: Vec<usize> = contacts.keys().copied().collect();
+        let to_dial: Vec<usize> = sources.collect();
+        let company = Company::of(to_dial.iter().map(|source| self.nodes[*source].key));
+        let contacts = to_dial.iter().map(|source| (*source, Contact::new()));
+        let contacts = contacts.collect();
         let mut config = FetchConfig {
             seed: self.random.number(),
             me: Some(self.nodes[node].key),
@@ -63,7 +55,7 @@ impl World {
             machine: Fetch::new(config),
             is_open: false,
             sessions: BTreeMap::new(),
-            trying: contacts.len(),
+            company,
             contacts,
             plan: plan(&this.disk.held, bytes),
             open_runs: BTreeMap::new(),
@@ -89,27 +81,29 @@ impl World {
         if !self.lives(from, epoch) {
             return;
         }
-        let Some(fetcher) = &mut self.nodes[from].fetcher else {
+        let Some(fetcher) = &self.nodes[from].fetcher else {
             return;
         };
         if fetcher.sessions.contains_key(&to) {
             return;
         }
-        if !fetcher
-            .contacts
-            .get(&to)
-            .is_some_and(|contact| contact.is_tried)
-        {
+        if !fetcher.company.is_in_touch(&self.nodes[to].key) {
             return;
         }
         let is_parted = self.network.parted_until(self.now, from, to).is_some();
         if is_parted || !self.nodes[to].is_up {
-            return self.try_later(from, to, RETRY.0);
+            return self.try_later(from, to);
         }
-        let round_trip = 2 * self.network.delay(from, to);
+        let Ok(circuit) = self.circuit(from, to) else {
+            return self.try_later(from, to);
+        };
+        // By a relay it is twice as far.
+        let ways = 1 + u32::from(circuit.is_some());
+        let round_trip = 2 * ways * self.network.delay(from, to);
         let id = ConnectionId(self.connections.len());
-        self.connections
-            .push(Connection::new(self.now, from, to, round_trip));
+        let mut connection = Connection::new(self.now, from, to, round_trip);
+        connection.circuit = circuit;
+        self.connections.push(connection);
         let at = self.now + round_trip * ROUND_TRIPS - round_trip / 2 + HANDSHAKE;
         self.heap.put(at, Event::Enter(id));
     }
@@ -133,25 +127,30 @@ impl World {
         if right.is_err() || !node.serves() {
             return self.say(id, Word::Refused { is_full: false });
         }
-        if node.visitors.len() >= self.setup.visitors_max {
-            return self.say(id, Word::Refused { is_full: true });
-        }
+        let is_full = node.visitors.len() >= self.setup.visitors_max;
         let offers_all = node.disk.recorded.contains_range(0..self.setup.bytes);
         let others: Vec<_> = node.visitors.clone();
+        if is_full {
+            self.introduce(id, &others);
+            return self.say(id, Word::Refused { is_full });
+        }
         self.watch.note(self.now, Note::LetIn { client, server });
         self.say(id, Word::Admitted { offers_all });
-        let peers = self.random.choose(&others, NEIGHBOURS_MAX);
-        let peers: Vec<_> = peers
-            .iter()
-            .map(|id| self.connections[id.0].client)
-            .collect();
-        if !peers.is_empty() {
-            self.say(id, Word::Neighbours(peers));
-        }
+        self.introduce(id, &others);
         for other in self.random.choose(&others, NEIGHBOURS_MAX) {
             self.say(other, Word::Neighbours(vec![client]));
         }
         self.nodes[server].visitors.push(id);
+    }
+
+    /// Tells a client of some of these visitors.
+    fn introduce(&mut self, id: ConnectionId, others: &[ConnectionId]) {
+        let peers = self.random.choose(others, NEIGHBOURS_MAX);
+        let peers = peers.iter().map(|id| self.connections[id.0].client);
+        let peers: Vec<_> = peers.collect();
+        if !peers.is_empty() {
+            self.say(id, Word::Neighbours(peers));
+        }
     }
 
     /// The one who dialled hears that it was let in, or not.
@@ -170,13 +169,13 @@ impl World {
         let Some(offers_all) = offers_all else {
             self.connections[id.0].leave(End::Client);
             self.connections[id.0].leave(End::Server);
+            let key = self.nodes[server].key;
             let is_named = (self.nodes[client].fetcher.as_ref())
-                .and_then(|fetcher| fetcher.contacts.get(&server))
-                .is_some_and(|contact| contact.is_named);
+                .is_some_and(|fetcher| fetcher.company.is_named(&key));
             if is_named && !is_full {
                 return self.give_up(client, server);
             }
-            return self.try_later(client, server, RETRY.0);
+            return self.try_later(client, server);
         };
         let stranger = self.nodes[client].setup.conduct == Conduct::Stranger;
         self.watch.require(!stranger, || {
@@ -194,8 +193,14 @@ impl World {
         };
         fetcher.sessions.insert(server, id);
         fetcher.is_open = true;
-        let contact = fetcher.contacts.entry(server).or_default();
-        (contact.attempts, contact.pause) = (0, RETRY.0);
+        let leaves = fetcher.company.let_in(&peer, self.random.number());
+        fetcher.contacts.insert(server, Contact::new());
+        if let Some(leaves) = leaves {
+            self.dismiss(client, index_of(&leaves));
+            if leaves == peer {
+                return;
+            }
+        }
         self.tell(
             client,
             Input::PeerJoined {
@@ -218,47 +223,53 @@ impl World {
         self.go_on_fetching(client);
     }
 
-    /// Takes up those of whom a node was told, as far as they are new.
+    /// Takes up those of whom a node was told, as its company says.
     pub(super) fn meet(&mut self, node: usize, peers: Vec<usize>) {
-        let this = &mut self.nodes[node];
-        let epoch = this.epoch;
-        let Some(fetcher) = &mut this.fetcher else {
-            return;
-        };
-        for peer in peers {
-            let is_room =
-                fetcher.contacts.len() < KNOWN_MAX || fetcher.contacts.contains_key(&peer);
-            if peer == node || fetcher.trying >= NEIGHBOURS_MAX || !is_room {
+        for peer in peers.into_iter().filter(|peer| *peer != node) {
+            let key = self.nodes[peer].key;
+            let this = &mut self.nodes[node];
+            let epoch = this.epoch;
+            let Some(fetcher) = &mut this.fetcher else {
+                return;
+            };
+            if !fetcher.company.told_of(key, self.random.number()) {
                 continue;
             }
-            let contact = fetcher.contacts.entry(peer).or_default();
-            if contact.taken_up >= TAKEN_UP_MAX || contact.is_tried || contact.is_named {
-                continue;
-            }
-            contact.taken_up += 1;
-            contact.is_tried = true;
-            contact.attempts = 0;
-            contact.pause = RETRY.0;
-            fetcher.trying += 1;
+            fetcher.contacts.insert(peer, Contact::new());
             let (from, to) = (node, peer);
             self.heap.put(self.now, Event::Dial { from, to, epoch });
         }
     }
 
+    /// A node leaves one of its company, to make room.
+    fn dismiss(&mut self, node: usize, other: usize) {
+        let peer = self.nodes[other].key;
+        let Some(fetcher) = &mut self.nodes[node].fetcher else {
+            return;
+        };
+        if let Some(id) = fetcher.sessions.remove(&other) {
+            self.part(id, End::Client);
+            self.tell(node, Input::PeerLeft { peer });
+        }
+    }
+
     /// A node that was not reached, or was lost, is tried again after a while, or given up.
-    fn try_later(&mut self, node: usize, peer: usize, least: Duration) {
+    fn try_later(&mut self, node: usize, peer: usize) {
+        let key = self.nodes[peer].key;
         let epoch = self.nodes[node].epoch;
         let Some(fetcher) = &mut self.nodes[node].fetcher else {
             return;
         };
-        let Some(contact) = fetcher.contacts.get_mut(&peer) else {
+        if !fetcher.company.is_in_touch(&key) {
             return;
-        };
+        }
+        let is_named = fetcher.company.is_named(&key);
+        let contact = fetcher.contacts.entry(peer).or_insert_with(Contact::new);
         contact.attempts += 1;
-        if !contact.is_named && contact.attempts >= ATTEMPTS_MAX {
+        if !is_named && contact.attempts >= ATTEMPTS_MAX {
             return self.give_up(node, peer);
         }
-        let pause = contact.pause.max(least);
+        let pause = contact.pause;
         contact.pause = (contact.pause * 2).min(RETRY.1);
         let (from, to) = (node, peer);
         self.heap
@@ -266,12 +277,9 @@ impl World {
     }
 
     fn give_up(&mut self, node: usize, peer: usize) {
-        let Some(fetcher) = &mut self.nodes[node].fetcher else {
-            return;
-        };
-        if let Some(contact) = fetcher.contacts.get_mut(&peer) {
-            contact.is_tried = false;
-            fetcher.trying -= 1;
+        let key = self.nodes[peer].key;
+        if let Some(fetcher) = &mut self.nodes[node].fetcher {
+            fetcher.company.left(&key);
         }
     }
 
@@ -292,7 +300,7 @@ impl World {
             fetcher.sessions.remove(&server);
             self.tell(client, Input::PeerLeft { peer });
         }
-        self.try_later(client, server, RETRY.0);
+        self.try_later(client, server);
     }
 
     /// The other does.
@@ -437,13 +445,8 @@ impl World {
             },
         );
         self.part(id, End::Client);
-        if for_good {
-            self.give_up(node, server);
-            if let Some(fetcher) = &mut self.nodes[node].fetcher
-                && let Some(contact) = fetcher.contacts.get_mut(&server)
-            {
-                contact.taken_up = TAKEN_UP_MAX;
-            }
+        if for_good && let Some(fetcher) = &mut self.nodes[node].fetcher {
+            fetcher.company.left_for_good(peer);
         }
     }
 }

@@ -12,6 +12,7 @@ mod meeting;
 mod network;
 mod node;
 mod outcome;
+mod relaying;
 mod rights;
 mod scenarios;
 mod serving;
@@ -21,6 +22,6 @@ mod world;
 
 pub use outcome::Outcome;
 pub use scenarios::{BYTES, Scenario};
-pub use setup::{CHUNK, Conduct, Fault, Line, MIB, NodeSetup, Planted, Setup, mbit};
+pub use setup::{CHUNK, Conduct, Fault, Line, MIB, Nat, NodeSetup, Planted, Setup, mbit};
 pub use watch::Violation;
 pub use world::World;

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use shoal_protocol::fetch::{Fetch, Run, RunId};
+use shoal_protocol::fetch::{Company, Fetch, Run, RunId};
 use shoal_protocol::have::RangeSet;
 use shoal_protocol::peer::PeerKey;
 use shoal_protocol::serve::{Serve, ServeConfig};
@@ -15,6 +15,7 @@ use shoal_protocol::wire::RequestId;
 
 use super::connection::ConnectionId;
 use super::event::Epoch;
+use super::meeting::RETRY;
 use super::network::{Pipe, Queue};
 use super::setup::NodeSetup;
 
@@ -65,6 +66,8 @@ pub(super) struct Node {
     pub(super) ask_again: Option<Instant>,
     /// Bytes of chunks that it sent.
     pub(super) sent: u64,
+    /// Bytes that it carried for others.
+    pub(super) relayed: u64,
     /// When it had everything.
     pub(super) finished: Option<Instant>,
     /// Bytes that came more than once.
@@ -106,6 +109,7 @@ impl Node {
             fetcher: None,
             ask_again: None,
             sent: 0,
+            relayed: 0,
             finished: setup.is_source.then_some(now),
             repeated: 0,
             misbehaved: 0,
@@ -142,13 +146,20 @@ pub(super) fn index_of(key: &PeerKey) -> usize {
 }
 
 /// Somebody of whom a fetching node knows.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Contact {
-    pub(super) is_named: bool,
-    pub(super) is_tried: bool,
-    pub(super) taken_up: u32,
     pub(super) attempts: u32,
     pub(super) pause: Duration,
+}
+
+impl Contact {
+    /// Nobody has tried it yet.
+    pub(super) fn new() -> Self {
+        Self {
+            attempts: 0,
+            pause: RETRY.0,
+        }
+    }
 }
 
 /// A fetch that is under way.
@@ -159,9 +170,10 @@ pub(super) struct Fetcher {
     pub(super) is_open: bool,
     /// Those who let it in.
     pub(super) sessions: BTreeMap<usize, ConnectionId>,
+    /// With whom it is in touch,
+    pub(super) company: Company,
+    /// and how it goes with each of these.
     pub(super) contacts: BTreeMap<usize, Contact>,
-    /// How many of them it is connected to or tries to reach.
-    pub(super) trying: usize,
     pub(super) plan: VecDeque<Run>,
     pub(super) open_runs: BTreeMap<RunId, Run>,
     pub(super) open_bytes: u64,

@@ -18,6 +18,8 @@ pub struct Outcome {
     pub most_sent: u64,
     /// Bytes that came more than once.
     pub repeated: u64,
+    /// Bytes that came by relays.
+    pub relayed: u64,
     /// Bytes that crossed lines into each site; loss included.
     pub crossed: Vec<u64>,
     /// The most that crossed any one line between two sites.
@@ -47,6 +49,7 @@ impl Outcome {
             sources_sent: sources.map(|node| node.sent).sum(),
             most_sent: fetching.clone().map(|node| node.sent).max().unwrap_or(0),
             repeated: fetching.map(|node| node.repeated).sum(),
+            relayed: world.nodes.iter().map(|node| node.relayed).sum(),
             crossed: (0..sites).map(crossed).collect(),
             most_on_a_line: lines.max().unwrap_or(0),
             events: world.heap.count(),

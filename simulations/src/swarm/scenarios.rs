@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::setup::{Conduct, Fault, MIB, Setup, mbit};
+use super::setup::{Conduct, Fault, MIB, Nat, Setup, mbit};
 use crate::random::Random;
 
 /// What can be gone through.
@@ -17,6 +17,8 @@ pub enum Scenario {
     Liars,
     /// Two sites are cut off from each other, for a while or for long.
     Partition,
+    /// Half stand behind home NATs and a quarter behind symmetric ones; the relay dies twice.
+    Nats,
 }
 
 /// The size of what is fetched in these.
@@ -41,6 +43,7 @@ impl Scenario {
             Self::Churn => churn(&mut setup, &mut random),
             Self::Liars => lie(&mut setup, &mut random),
             Self::Partition => part(&mut setup, &mut random),
+            Self::Nats => hide(&mut setup, &mut random),
         }
         setup
     }
@@ -124,6 +127,29 @@ fn part(setup: &mut Setup, random: &mut Random) {
     }
 }
 
+fn hide(setup: &mut Setup, random: &mut Random) {
+    for node in setup.nodes.iter_mut().skip(1) {
+        node.nat = match random.below(4) {
+            0 | 1 => Nat::Home,
+            2 => Nat::Symmetric,
+            _ => Nat::None,
+        };
+    }
+    // So little that many a circuit is spent.
+    setup.circuit_bytes = (4 + random.below(60)) * MIB;
+    let mut at = 0.0;
+    for _ in 0..2 {
+        at += 2.0 + 10.0 * random.fraction();
+        let back = 1.0 + 10.0 * random.fraction();
+        let fault = match random.happens(0.5) {
+            true => Fault::Kill(0, Some(Duration::from_secs_f64(back))),
+            false => Fault::PowerCut(0, Some(Duration::from_secs_f64(back))),
+        };
+        setup.faults.push((Duration::from_secs_f64(at), fault));
+        at += back;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::{Planted, World};
@@ -161,6 +187,11 @@ mod tests {
     #[test]
     fn what_was_cut_off_goes_on_when_it_is_joined_again() {
         all_hold(Scenario::Partition);
+    }
+
+    #[test]
+    fn who_stands_behind_a_nat_gets_it_too_though_the_relay_dies() {
+        all_hold(Scenario::Nats);
     }
 
     /// Each planted bug is found within a hundred seeds.

@@ -158,6 +158,12 @@ impl World {
     pub(super) fn go_on_sending(&mut self, server: usize) {
         self.nodes[server].uplink.is_busy = false;
         while let Some(id) = self.nodes[server].uplink.ready.pop_front() {
+            if self.connections[id.0].server != server {
+                if self.pass_on(server, id) {
+                    return;
+                }
+                continue;
+            }
             self.connections[id.0].is_ready = false;
             let Some(piece) = self.next_piece(id) else {
                 continue;
@@ -238,6 +244,9 @@ impl World {
         let connection = &mut self.connections[id.0];
         connection.pieces += 1;
         connection.on_its_way.push_back(Item::Piece(piece.clone()));
+        if let Some(relay) = self.relay(id) {
+            return self.reach_relay(id, relay, piece);
+        }
         match self.network.crossing(server, client) {
             None => self.reach(id, piece),
             Some((from, to)) => {
@@ -277,7 +286,7 @@ impl World {
     }
 
     /// A piece gets to the downlink of its receiver; when it arrives is known from here on.
-    fn reach(&mut self, id: ConnectionId, mut piece: Piece) {
+    pub(super) fn reach(&mut self, id: ConnectionId, mut piece: Piece) {
         let (client, server) = (self.connections[id.0].client, self.connections[id.0].server);
         let delay = self.network.delay(server, client);
         let more = self.network.delay_by_loss(server, client, piece.bytes());

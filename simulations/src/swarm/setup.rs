@@ -29,6 +29,19 @@ pub enum Conduct {
     Stranger,
 }
 
+/// What stands between a node and all others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Nat {
+    /// Nothing: whoever knows its address reaches it.
+    #[default]
+    None,
+    /// A NAT that gives a node the same port towards all (endpoint-independent mapping,
+    /// RFC 4787): others get in once both have knocked.
+    Home,
+    /// One that gives it another port towards each (address-dependent mapping).
+    Symmetric,
+}
+
 /// One node.
 #[derive(Debug, Clone)]
 pub struct NodeSetup {
@@ -50,6 +63,8 @@ pub struct NodeSetup {
     pub conduct: Conduct,
     /// How far its clock is ahead of true time, in seconds.
     pub clock_ahead_s: i64,
+    /// What stands between it and the others.
+    pub nat: Nat,
 }
 
 impl NodeSetup {
@@ -65,6 +80,7 @@ impl NodeSetup {
             starts: Duration::ZERO,
             conduct: Conduct::Honest,
             clock_ahead_s: 0,
+            nat: Nat::None,
         }
     }
 
@@ -132,6 +148,9 @@ pub struct Setup {
     pub linger: Option<Duration>,
     /// The most connections that a node lets in (`peers_max`).
     pub visitors_max: usize,
+    /// How many bytes a relay carries for a connection before that has to be made anew
+    /// (`relay.circuit_max`).
+    pub circuit_bytes: u64,
     /// What happens when.
     pub faults: Vec<(Duration, Fault)>,
     /// When the right to the snapshot ends, if it does.
@@ -158,6 +177,7 @@ impl Setup {
             },
             linger: Some(Duration::ZERO),
             visitors_max: 256,
+            circuit_bytes: 256 * MIB,
             faults: Vec::new(),
             rights_end: None,
             planted: None,
