@@ -36,7 +36,7 @@ faults *ARGS:
     cargo build --release --workspace
     cargo run --release -p shoal-tests --bin bench -- faults {{ARGS}}
 
-# A get while others do harm to who serves it: crowds, floods, silence; as root, like `fanout`.
+# A get while others do harm to who serves it: crowds, floods, silence (--attacks A,B); as root, like `fanout`.
 abuse *ARGS:
     cargo build --release --workspace
     cargo run --release -p shoal-tests --bin bench -- abuse {{ARGS}}
@@ -76,7 +76,7 @@ thirty *ARGS:
     cargo build --release --workspace
     tests/bench/thirty.sh {{ARGS}}
 
-# A simulation: fanout, sites, sweep, lookup, churn, liars, partition (--nodes N --seed S --plot FILE.svg).
+# A simulation: fanout, sites, sweep, lookup, churn, liars, partition, nats (--nodes N --seed S --plot FILE.svg).
 simulate *ARGS:
     cargo run --release -p shoal-simulations -- {{ARGS}}
 

@@ -112,8 +112,8 @@ struct Outcome {
     processors: f64,
 }
 
-/// Prints the table; fails if a bound is broken.
-pub fn run(dir: &Path, bytes: u64) -> io::Result<()> {
+/// Prints the table, of `only` these attacks if there are any; fails if a bound is broken.
+pub fn run(dir: &Path, bytes: u64, only: &[Attack]) -> io::Result<()> {
     fs::create_dir_all(dir)?;
     let mut scene = Scene::set(&dir.canonicalize()?.join("abuse"), bytes)?;
     println!(
@@ -127,7 +127,11 @@ pub fn run(dir: &Path, bytes: u64) -> io::Result<()> {
     let mut before = scene.get()?;
     print("none", &before, None);
     let mut broken = Vec::new();
+    let all = only.is_empty();
     for (what, attack, port) in ATTACKS {
+        if !all && !only.contains(&attack) {
+            continue;
+        }
         let under = scene.get_under(attack, port)?;
         let after = scene.get()?;
         let part = 2.0 * under.bytes_per_s / (before.bytes_per_s + after.bytes_per_s);

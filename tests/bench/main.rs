@@ -110,6 +110,9 @@ struct Args {
     ends: links::Ends,
     #[command(flatten)]
     orders: attack::Orders,
+    /// Abuse: only these attacks.
+    #[arg(long, value_delimiter = ',')]
+    attacks: Vec<attack::Attack>,
     #[command(flatten)]
     scale: advertise::Scale,
     #[command(flatten)]
@@ -141,7 +144,7 @@ fn main() -> std::io::Result<()> {
         (What::PlainNode, Some(at)) => return kademlia::run(at, &args.plain),
         (What::Links, _) => return links::run(&args.shape, &args.ends),
         (What::Attack, Some(at)) => return attack::run(at, &args.orders),
-        (What::Abuse, _) => return abuse::run(&args.dir, (256 << 20) / args.shrink),
+        (What::Abuse, _) => return abuse::run(&args.dir, (256 << 20) / args.shrink, &args.attacks),
         _ => {}
     }
     std::fs::create_dir_all(&args.dir)?;

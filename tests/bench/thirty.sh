@@ -18,7 +18,11 @@ node() {
 # Data ports are ten apart; the control plane is on the next one.
 up() {
   mkdir -p "$dir/$1/run"
-  node "$1" up --detach -c "listen=127.0.0.1:$((port + $1 * 10))" -c mdns=false >/dev/null 2>&1
+  quietly "$1" up --detach -c "listen=127.0.0.1:$((port + $1 * 10))" -c mdns=false
+}
+# What a node says is shown if it could not do what it was told.
+quietly() {
+  node "$@" >"$dir/said$1" 2>&1 || { sed "s/^/n$1 $2: /" "$dir/said$1" >&2; return 1; }
 }
 timed() {
   local what=$1 from
@@ -33,11 +37,11 @@ finish() {
 }
 trap finish EXIT
 
-join_all() { for number in $(seq 1 "$last"); do node "$number" team join "$invitation" --my-name "n$number" >/dev/null 2>&1; done; }
+join_all() { for number in $(seq 1 "$last"); do quietly "$number" team join "$invitation" --my-name "n$number"; done; }
 members() { node "$1" --json team members | grep -o '"is_me"' | wc -l; }
 know_all() { for number in 3 11 "$last"; do until [ "$(members "$number")" -eq "$nodes" ]; do :; done; done; }
 up_all() { for number in $(seq 0 "$last"); do [ "$number" -eq 7 ] || up "$number"; done; }
-got() { node "$1" get "$id" "$dir/got$1" --timeout 60s >/dev/null 2>&1 && cmp "$dir/data" "$dir/got$1"; }
+got() { quietly "$1" get "$id" "$dir/got$1" --timeout 60s && cmp "$dir/data" "$dir/got$1"; }
 
 for number in $(seq 0 "$last"); do up "$number"; done
 cd "$dir"
@@ -52,9 +56,9 @@ first_byte() { node 23 cat "$id" --length 1 >/dev/null; }
 timed "whereis at n23, right after it was added at n7" whereis 23
 timed "first byte at n23 (cat)" first_byte
 timed "get of 20 MB at n23" got 23
-node 7 down >/dev/null 2>&1
+quietly 7 down
 timed "get at n15, after the node that added it has left" got 15
-for number in $(seq 0 "$last"); do [ "$number" -eq 7 ] || node "$number" down >/dev/null 2>&1; done
+for number in $(seq 0 "$last"); do [ "$number" -eq 7 ] || quietly "$number" down; done
 timed "restart of all but n7" up_all
 timed "get at n28, then" got 28
 timed "whereis at n2, with n7 gone" whereis 2
