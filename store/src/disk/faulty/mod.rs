@@ -3,7 +3,8 @@
 //! Owns: the faults. The power goes at the n-th operation that changes anything
 //! ([`FaultyDisk::cut_at`]), or the disk is looked at as it would be found after a cut at
 //! every one of them ([`FaultyDisk::record`]); room runs out ([`FaultyDisk::set_room`]); bits
-//! flip ([`FaultyDisk::flip`]); a sync fails once ([`FaultyDisk::fail_sync`]). Refuses: permissions, hard links, anything of a real disk.
+//! flip ([`FaultyDisk::flip`]); a sync fails once ([`FaultyDisk::fail_sync`]). Refuses:
+//! permissions, hard links, anything of a real disk.
 //!
 //! What is found after a cut is the worst that [`super`] allows: of unsynced bytes any part,
 //! torn within a block; of unsynced names any state that they had, where a rename is one
