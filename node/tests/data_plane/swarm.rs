@@ -1,6 +1,6 @@
 //! Several at once, who are told of each other.
 
-use shoal_node::data::{Allowed, ListenerConfig};
+use shoal_node::data::{Allowed, Listener, ListenerConfig};
 use shoal_protocol::access::{Address, Ticket};
 use shoal_protocol::snapshot::Snapshot;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +18,13 @@ fn honour(node: &Node, ticket: &Ticket, snapshot: Snapshot) -> Allowed {
     allowed
 }
 
+/// Has a node tell those whom it visits where it listens.
+fn say_where(node: &Node, listener: &Listener) {
+    let at = listener.addresses()[0];
+    let address = Address::of_ip(at.ip(), at.port()).unwrap();
+    node.endpoint.set_listening(vec![address]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_source_has_lost_comes_from_one_that_it_tells_of() {
     let (alice, bob, carol) = (Node::new(), Node::new(), Node::new());
@@ -29,9 +36,7 @@ async fn what_the_source_has_lost_comes_from_one_that_it_tells_of() {
     let (ticket, _) = alice.ticket(snapshot, at_alice.addresses()[0]);
 
     let at_bob = bob.listen().await;
-    let address = at_bob.addresses()[0];
-    bob.endpoint
-        .set_listening(vec![Address::of_ip(address.ip(), address.port()).unwrap()]);
+    say_where(&bob, &at_bob);
     let sent_by_bob = honour(&bob, &ticket, snapshot).traffic;
     let bobs = bob.swarm(&ticket);
     soon(bob.get_through(&bobs, &bob.path("got.bin")))
@@ -66,9 +71,7 @@ async fn whoever_comes_later_is_told_of_too() {
         std::fs::write(&theirs, &bytes).unwrap();
         assert_eq!(bob.add(&theirs), snapshot);
         let at_bob = bob.listen().await;
-        let address = at_bob.addresses()[0];
-        bob.endpoint
-            .set_listening(vec![Address::of_ip(address.ip(), address.port()).unwrap()]);
+        say_where(&bob, &at_bob);
         honour(&bob, &ticket, snapshot);
         let bobs = bob.swarm(&ticket);
         soon(bobs.snapshot()).await.unwrap();
@@ -95,9 +98,7 @@ async fn whoever_finds_no_place_at_the_source_is_told_of_one_that_has_it() {
     let (ticket, _) = alice.ticket(snapshot, at_alice.addresses()[0]);
 
     let at_bob = bob.listen().await;
-    let address = at_bob.addresses()[0];
-    bob.endpoint
-        .set_listening(vec![Address::of_ip(address.ip(), address.port()).unwrap()]);
+    say_where(&bob, &at_bob);
     let sent_by_bob = honour(&bob, &ticket, snapshot).traffic;
     let bobs = bob.swarm(&ticket);
     soon(bob.get_through(&bobs, &bob.path("got.bin")))
