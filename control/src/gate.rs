@@ -18,9 +18,10 @@ use libp2p::core::Endpoint;
 use libp2p::core::transport::PortUse;
 use libp2p::swarm::behaviour::{ConnectionClosed, ConnectionEstablished};
 use libp2p::swarm::derive_prelude::Either;
+use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{
-    CloseConnection, ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, NotifyHandler,
-    THandler, THandlerInEvent, THandlerOutEvent, ToSwarm, dummy,
+    CloseConnection, ConnectionDenied, ConnectionId, DialError, DialFailure, FromSwarm,
+    NetworkBehaviour, NotifyHandler, THandler, THandlerInEvent, THandlerOutEvent, ToSwarm, dummy,
 };
 use libp2p::{Multiaddr, PeerId};
 use tokio::time::Sleep;
@@ -268,6 +269,27 @@ impl<B: NetworkBehaviour> Gate<B> {
         }
     }
 
+    /// Dials a member anew that `inner` was not let dial because it is connected: as the stranger
+    /// that it was when it came. `inner` does not know of that connection, and would wait for
+    /// one that nobody makes.
+    fn dial_anew(&mut self, failure: &DialFailure<'_>) {
+        let DialError::DialPeerConditionFalse(
+            PeerCondition::Disconnected | PeerCondition::DisconnectedAndNotDialing,
+        ) = failure.error
+        else {
+            return;
+        };
+        let Some(peer) = failure.peer_id.filter(|peer| self.is_member(peer)) else {
+            return;
+        };
+        let is_stranger = self.strangers.values().any(|s| s.peer == peer);
+        if is_stranger && !self.members.contains_key(&peer) {
+            let opts = DialOpts::peer_id(peer).condition(PeerCondition::NotDialing);
+            let opts = opts.build();
+            self.actions.push_back(ToSwarm::Dial { opts });
+        }
+    }
+
     /// Where `inner` means any connection with a peer, one that it knows of.
     fn aim(
         &self,
@@ -367,6 +389,7 @@ impl<B: NetworkBehaviour> NetworkBehaviour for Gate<B> {
             }
             FromSwarm::DialFailure(failure) => {
                 self.decided.remove(&failure.connection_id);
+                self.dial_anew(&failure);
                 self.inner.on_swarm_event(FromSwarm::DialFailure(failure));
             }
             FromSwarm::ListenFailure(failure) => {

@@ -156,3 +156,27 @@ async fn an_address_asks_for_admission_a_few_times_only() {
         Err(RequestError::Refused { .. })
     ));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_become_a_member_while_connected_is_found_without_connecting_again() {
+    let (team, node, newcomer) = node_and_spy(|c| c.limits.stranger = PATIENCE * 2).await;
+    let third = Draft::new().start(&Team::everybody());
+    team.add(third.local_peer());
+    newcomer.dial(address(&node).await).await.unwrap();
+    for other in [&node, &newcomer] {
+        third.dial(address(other).await).await.unwrap();
+    }
+    let peer = newcomer.local_peer();
+    until("both are in the table, and it in one", || async {
+        let theirs = third.known_peers().await;
+        (theirs.len() == 2 && node.known_peers().await.len() == 1).then_some(())
+    })
+    .await;
+
+    team.add(peer);
+    node.membership_changed().await;
+    let mut events = node.events();
+    let found = node.closest_peers(b"key").await;
+    assert!(found.iter().any(|contact| contact.peer == peer));
+    event(&mut events, |e| *e == ControlEvent::Connected { peer }).await;
+}

@@ -1,15 +1,16 @@
 //! Finding each other, and who has what: the control plane at work for a node in a team.
 //!
 //! Owns: the running control plane with its records, and the four things done with it: telling
-//! members of the team what is new ([`contact`]), answering them ([`answering`]; where things
-//! stand, [`placing`]), announcing what is here ([`advertising`], as often as members come and
-//! go: [`churn`]), and searching ([`searching`], [`locating`]). Refuses: libp2p, which is
-//! `control`'s; deciding, which the machines of `shoal_protocol::advert` do; and bytes.
+//! members of the team what is new ([`contact`], [`conversing`]), answering them ([`answering`];
+//! where things stand, [`placing`]), announcing what is here ([`advertising`], as often as
+//! members come and go: [`churn`]), and searching ([`searching`], [`locating`]). Refuses: libp2p,
+//! which is `control`'s; deciding, which the machines of `shoal_protocol::advert` do; and bytes.
 
 mod advertising;
 mod answering;
 mod churn;
 mod contact;
+mod conversing;
 mod keeping;
 mod locating;
 mod placing;

@@ -23,4 +23,6 @@ pub(crate) use exchange::Exchange;
 pub(crate) use file::TeamFileError;
 pub(crate) use joining::{JoinError, join};
 pub(crate) use standing::Ended;
+#[cfg(test)]
+pub(crate) use tests::Home as TestHome;
 pub(crate) use welcoming::Guest;

@@ -22,14 +22,15 @@ use super::*;
 use crate::identity::Identity;
 use crate::node::{Node, NodeOptions};
 
-struct Home {
+/// A node that may be in a team.
+pub(crate) struct Home {
     dir: tempfile::TempDir,
-    identity: Identity,
-    book: TeamBook,
+    pub(crate) identity: Identity,
+    pub(crate) book: TeamBook,
 }
 
 impl Home {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let (dir, identity) = (tempfile::tempdir().unwrap(), Identity::generate());
         let book = TeamBook::load(dir.path(), &identity).unwrap();
         Self {
@@ -39,7 +40,7 @@ impl Home {
         }
     }
 
-    fn founder() -> Self {
+    pub(crate) fn founder() -> Self {
         let home = Self::new();
         home.book.create(name("lab"), name("alice")).unwrap();
         home
@@ -93,7 +94,7 @@ impl Home {
         (is_written, done)
     }
 
-    fn join(&self, minter: &Home) {
+    pub(crate) fn join(&self, minter: &Home) {
         self.join_to_stay(minter, None);
     }
 

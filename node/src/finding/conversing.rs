@@ -1,0 +1,310 @@
+//! Conversations with other members, in which both come to know the same.
+//!
+//! Owns: one at a time with each, since a connection carries few; beginning again one that broke
+//! off, and connecting anew after one where that is wanted. Refuses: when to have them
+//! ([`contact`](super::contact)), and what is said (`team::exchange`).
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use shoal_protocol::peer::PeerKey;
+use tokio::task::spawn_blocking;
+use tokio_util::sync::CancellationToken;
+
+use super::{Shared, key_of};
+use crate::team::{Exchange, TeamBook};
+use shoal_control::{ControlHandle, Multiaddr, PeerId, Protocol, RequestError};
+
+/// Questions and answers in one conversation; a team of the greatest size takes fewer.
+const ROUNDS_MAX: usize = 64;
+/// How soon one that broke off begins again; doubles.
+const AGAIN: Duration = Duration::from_millis(100);
+/// How often one is begun at most: for three seconds. Who is busy longer is met again.
+const BEGINNINGS_MAX: u32 = 6;
+
+/// Whom to talk with.
+#[derive(Debug, Default)]
+pub(super) struct Wish {
+    /// Where it may be reached, if it is not connected.
+    pub(super) addresses: Vec<Multiaddr>,
+    /// Whether to connect anew once both know of each other: one was a stranger to the other.
+    pub(super) reconnect: bool,
+}
+
+/// See the top of this file. Clones share their conversations.
+#[derive(Clone)]
+pub(super) struct Conversations {
+    handle: ControlHandle,
+    team: TeamBook,
+    stop: CancellationToken,
+    /// What is wished next of each with whom one goes on.
+    open: Arc<Mutex<HashMap<PeerId, Option<Wish>>>>,
+}
+
+impl Conversations {
+    pub(super) fn new(shared: &Shared) -> Self {
+        Self {
+            handle: shared.handle.clone(),
+            team: shared.team.clone(),
+            stop: shared.stop.clone(),
+            open: Arc::default(),
+        }
+    }
+
+    /// Talks with `peer`, after the conversation that goes on if there is one: what is new here
+    /// may have come too late for that.
+    pub(super) fn begin(&self, peer: PeerId, wish: Wish) {
+        match self.lock().entry(peer) {
+            Entry::Vacant(open) => open.insert(None),
+            Entry::Occupied(mut open) => {
+                let next = open.get_mut().get_or_insert_default();
+                next.reconnect |= wish.reconnect;
+                if !wish.addresses.is_empty() {
+                    next.addresses = wish.addresses;
+                }
+                return;
+            }
+        };
+        let this = self.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = this.talk(peer, wish) => {}
+                () = this.stop.cancelled() => {}
+            }
+        });
+    }
+
+    async fn talk(&self, peer: PeerId, mut wish: Wish) {
+        loop {
+            let Self { handle, team, .. } = self;
+            let met = self.converse(peer, &wish.addresses).await;
+            let is_member = met.is_some_and(|key| team.is_in() && team.is_member(&key));
+            if is_member && wish.reconnect {
+                handle.membership_changed().await;
+                handle.reconnect(peer, wish.addresses).await;
+            }
+            let mut open = self.lock();
+            match open.get_mut(&peer).and_then(Option::take) {
+                Some(next) => wish = next,
+                None => {
+                    open.remove(&peer);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Converses, however often that takes. Gives who it was, if it took part.
+    async fn converse(&self, peer: PeerId, addresses: &[Multiaddr]) -> Option<PeerKey> {
+        let Self { handle, team, .. } = self;
+        for beginning in 0..BEGINNINGS_MAX {
+            let error = match converse(handle, team, peer, addresses).await {
+                Ok(met) => return met,
+                Err(error) => error,
+            };
+            tracing::debug!(%peer, %error, "a conversation broke off");
+            let may_succeed = matches!(
+                error,
+                RequestError::Broken { .. } | RequestError::Busy { .. } | RequestError::TooMany
+            );
+            if !may_succeed {
+                return None;
+            }
+            tokio::time::sleep(AGAIN * (1 << beginning)).await;
+        }
+        None
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<PeerId, Option<Wish>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Asks and answers until both know the same. Gives who it was, if it took part; the error of
+/// the request that was not answered.
+pub(super) async fn converse(
+    handle: &ControlHandle,
+    team: &TeamBook,
+    peer: PeerId,
+    addresses: &[Multiaddr],
+) -> Result<Option<PeerKey>, RequestError> {
+    let (Some(key), Some(mut said)) = (key_of(&peer), Exchange::first(team)) else {
+        return Ok(None);
+    };
+    for _ in 0..ROUNDS_MAX {
+        let answer = handle
+            .admit(peer, addresses.to_vec(), said.clone().into())
+            .await?;
+        let (book, most) = (team.clone(), Protocol::Admit.request_bytes_max());
+        let next = spawn_blocking(move || Exchange::answer(&book, &key, &answer, most));
+        match next.await {
+            Ok(Ok(Some(next))) if next.goes_on(&said) => said = next.bytes,
+            Ok(Ok(Some(_))) => break,
+            Ok(Ok(None)) => {
+                tracing::debug!(%peer, "it is no member of the team");
+                return Ok(None);
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "what is new of the team is not taken in");
+                return Ok(None);
+            }
+            // The runtime ends, or a panic was reported.
+            Err(_) => return Ok(None),
+        }
+    }
+    Ok(Some(key))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use bytes::Bytes;
+    use futures::FutureExt;
+    use futures::future::BoxFuture;
+    use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+    use tokio::sync::oneshot;
+
+    use super::super::answering::Members;
+    use super::*;
+    use crate::team::TestHome;
+    use shoal_control::{ControlConfig, ControlEvent, ControlPlane, Refusal, Requests};
+
+    /// A question that waits to be answered: as the team's book says, or not now.
+    type Asked = oneshot::Sender<bool>;
+
+    /// Answers what the test wants answered.
+    struct Answers {
+        team: TeamBook,
+        asked: UnboundedSender<Asked>,
+    }
+
+    impl Requests for Answers {
+        fn handle(
+            &self,
+            peer: PeerId,
+            _: Protocol,
+            request: Bytes,
+        ) -> BoxFuture<'static, Result<Bytes, Refusal>> {
+            let (team, (asked, answer)) = (self.team.clone(), oneshot::channel());
+            self.asked.send(asked).unwrap();
+            async move {
+                if !answer.await.unwrap() {
+                    return Err(Refusal::Busy);
+                }
+                let answer = Exchange::answer(&team, &key_of(&peer).unwrap(), &request, 1 << 20);
+                Ok(answer.unwrap().unwrap().bytes.into())
+            }
+            .boxed()
+        }
+    }
+
+    fn start(home: &TestHome) -> (ControlHandle, UnboundedReceiver<Asked>) {
+        let (asked, questions) = unbounded_channel();
+        let team = home.book.clone();
+        let mut config = ControlConfig::new([7; 32]);
+        config.listen = vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()];
+        let members = Arc::new(Members(team.clone()));
+        let answers = Arc::new(Answers { team, asked });
+        let plane = ControlPlane::start(home.identity.keypair(), config, members, answers);
+        (plane.unwrap(), questions)
+    }
+
+    /// Two members, of whom the first talks with the second, whose questions the test has.
+    struct Pair {
+        _homes: [TestHome; 2],
+        conversations: Conversations,
+        other: ControlHandle,
+        address: Multiaddr,
+        questions: UnboundedReceiver<Asked>,
+    }
+
+    impl Pair {
+        async fn new() -> Self {
+            let (alice, bob) = (TestHome::founder(), TestHome::new());
+            bob.join(&alice);
+            let (handle, _) = start(&bob);
+            let (other, questions) = start(&alice);
+            let mut events = other.events();
+            let address = match other.listen_addresses().await.pop() {
+                Some(address) => address,
+                None => loop {
+                    if let ControlEvent::Listening { address } = events.recv().await.unwrap() {
+                        break address;
+                    }
+                },
+            };
+            let conversations = Conversations {
+                handle,
+                team: bob.book.clone(),
+                stop: CancellationToken::new(),
+                open: Arc::default(),
+            };
+            Self {
+                _homes: [alice, bob],
+                conversations,
+                other,
+                address,
+                questions,
+            }
+        }
+
+        fn begin(&self, reconnect: bool) {
+            let addresses = vec![self.address.clone()];
+            let wish = Wish {
+                addresses,
+                reconnect,
+            };
+            self.conversations.begin(self.other.local_peer(), wish);
+        }
+
+        async fn answer(&mut self, may: bool) {
+            let asked = self.questions.recv().await.unwrap();
+            asked.send(may).unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn one_that_breaks_off_begins_again_and_the_two_connect_anew() {
+        let mut pair = Pair::new().await;
+        let mut events = pair.conversations.handle.events();
+        pair.begin(true);
+        for _ in 0..3 {
+            pair.answer(false).await;
+        }
+        pair.answer(true).await;
+        let peer = pair.other.local_peer();
+        let mut wanted = [
+            ControlEvent::Connected { peer },
+            ControlEvent::Disconnected { peer },
+            ControlEvent::Connected { peer },
+        ]
+        .into_iter()
+        .peekable();
+        while let Some(next) = wanted.peek() {
+            if events.recv().await.unwrap() == *next {
+                wanted.next();
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn one_at_a_time_goes_on_with_each_and_what_is_wished_meanwhile_is_one_more() {
+        let mut pair = Pair::new().await;
+        pair.begin(false);
+        let first = pair.questions.recv().await.unwrap();
+        for _ in 0..5 {
+            pair.begin(false);
+        }
+        assert!(pair.questions.try_recv().is_err());
+        first.send(true).unwrap();
+        let second = pair.questions.recv().await.unwrap();
+        assert_eq!(pair.conversations.lock().len(), 1);
+        second.send(true).unwrap();
+        while !pair.conversations.lock().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        assert!(pair.questions.try_recv().is_err());
+    }
+}
