@@ -176,6 +176,15 @@ async fn advertise(this: &mut Advertising, epoch: u64, key: DiscoveryKey) {
                         let _ = inputs.send(Input::Located { lookup, peers }).await;
                     });
                 }
+                Output::Meet => {
+                    let (handle, inputs) = (shared.handle.clone(), inputs.clone());
+                    tokio::spawn(async move {
+                        let connected = handle.peers().await;
+                        let peers = connected.iter().filter_map(|c| key_of(&c.peer)).collect();
+                        // As above.
+                        let _ = inputs.send(Input::Met { peers }).await;
+                    });
+                }
                 Output::List { keys_max } => {
                     let keys_max = keys_max.map_or(budget, |room| room.min(budget));
                     reader.ask(Read::List { keys_max });

@@ -5,6 +5,11 @@ use std::time::Duration;
 
 use crate::peer::PeerKey;
 
+/// So many of the connected members have to do with a key before it is known who is closest to
+/// it. Where all are connected with all, as in most teams, those who are told and those who are
+/// asked are the same.
+const MET_MAX: usize = 8;
+
 /// What can be chosen about advertising.
 #[derive(Debug, Clone)]
 pub struct AdvertConfig {
@@ -14,6 +19,11 @@ pub struct AdvertConfig {
     pub lookup_peers: usize,
     /// The most keys that are announced at once; others wait for the sweep.
     pub announced_max: usize,
+    /// So many members that are connected are told of an announced key while it is looked up who
+    /// is closest to it: as many as a search asks meanwhile ([`SearchConfig::met_max`]).
+    pub greeted_max: usize,
+    /// The most announced keys that they are told of at a time.
+    pub greeted_keys_max: usize,
     /// The most new keys that are collected; if more come, a sweep begins early instead.
     pub new_keys_max: usize,
     /// How long new keys are collected before they are sent, if none were sent lately,
@@ -25,8 +35,16 @@ pub struct AdvertConfig {
     pub loaded_keys_max: usize,
     /// The most keys in one batch.
     pub batch_keys_max: usize,
-    /// The most batches that are on their way, each to another peer.
+    /// The most batches that are on their way, each to another peer, those left out that take
+    /// long;
     pub open_max: usize,
+    /// and the most with those.
+    pub open_all_max: usize,
+    /// A batch takes long that is not acknowledged for this time: others need not wait for it.
+    pub ack_soon: Duration,
+    /// While so many announced and new keys wait to be sent, each copy counted, no more are
+    /// planned.
+    pub urgent_keys_max: usize,
     /// Bytes a second that are sent at most, on average over some batches.
     pub bytes_per_s: u64,
     /// A batch that is not acknowledged for so long has failed.
@@ -60,12 +78,17 @@ impl Default for AdvertConfig {
             copies: 20,
             lookup_peers: 20,
             announced_max: 1000,
+            greeted_max: MET_MAX,
+            greeted_keys_max: 16,
             new_keys_max: 16_384,
             new_keys_delay: Duration::from_millis(200),
             new_keys_pause: Duration::from_secs(120),
             loaded_keys_max: 16_384,
             batch_keys_max: super::BATCH_KEYS_MAX,
             open_max: 4,
+            open_all_max: 16,
+            ack_soon: Duration::from_secs(2),
+            urgent_keys_max: 4096,
             bytes_per_s: 256 << 10,
             ack_timeout: Duration::from_secs(30),
             lookup_timeout: Duration::from_secs(60),
@@ -112,7 +135,7 @@ impl Default for SearchConfig {
             parallel: 3,
             asked_max: 64,
             lookups_max: 8,
-            met_max: 8,
+            met_max: MET_MAX,
             hedge: Duration::from_millis(50)..=Duration::from_secs(2),
             timeout: Duration::from_secs(10),
             me: None,

@@ -23,6 +23,11 @@ pub enum Input {
     /// These are to be found at once: the snapshots and great files that are here, when the
     /// node starts, and whenever such are added.
     Announce(Vec<AdvertKey>),
+    /// The answer to [`Output::Meet`]: the members that are connected, in any order.
+    Met {
+        /// Who.
+        peers: Vec<PeerKey>,
+    },
     /// These came since the sweep's keys were listed.
     Added(Vec<AdvertKey>),
     /// The answer to [`Output::Lookup`]: those closest to the target, this node left out. Nobody
@@ -83,6 +88,8 @@ pub enum Output {
         /// What Kademlia is to hash and look for.
         target: AdvertKey,
     },
+    /// Say who is connected: it is not known yet who is closest to what was announced.
+    Meet,
     /// A sweep begins, or goes on after a restart: list the keys that are to be advertised.
     /// Every [`Output::Load`] from now on asks for keys of that list.
     List {

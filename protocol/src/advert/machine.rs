@@ -26,6 +26,8 @@ pub struct Advert {
     atlas: Atlas,
     lookups: Lookups,
     announced: Waiting,
+    /// Those of them of which the connected members are to be told meanwhile.
+    ungreeted: Vec<AdvertKey>,
     new_keys: Waiting,
     /// When the new keys go.
     new_keys_due: Option<Instant>,
@@ -47,6 +49,7 @@ impl Advert {
             atlas: Atlas::default(),
             lookups: Lookups::new(config.seed),
             announced: Waiting::new(config.announced_max),
+            ungreeted: Vec::new(),
             new_keys: Waiting::new(config.new_keys_max),
             new_keys_due: None,
             new_keys_went: None,
@@ -63,11 +66,8 @@ impl Advert {
     /// Takes note of what happened at `now`, which never goes back.
     pub fn handle(&mut self, now: Instant, input: Input) {
         match input {
-            Input::Announce(keys) => {
-                if !self.announced.add(keys) {
-                    self.sweep.hasten();
-                }
-            }
+            Input::Announce(keys) => self.announce(keys),
+            Input::Met { peers } => self.greet(&peers),
             Input::Added(keys) => self.collect(now, keys),
             Input::Located { lookup, peers } => self.learn(now, lookup, peers),
             Input::LookupFailed { lookup } => self.lookups.fail(now, lookup),
@@ -104,8 +104,8 @@ impl Advert {
     /// When to wake the machine if nothing happens.
     pub fn next_timeout(&self) -> Option<Instant> {
         let new_keys = self.new_keys_due.filter(|_| !self.new_keys.is_empty());
-        // Until what was urgent before is through, nothing becomes of them.
-        let new_keys = new_keys.filter(|_| self.outbox.is_through(Lane::Urgent));
+        // Until there is room for what is urgent, nothing becomes of them.
+        let new_keys = new_keys.filter(|_| self.outbox.has_room(&self.config));
         let new_keys = new_keys.filter(|_| !self.wants_lookup);
         [
             new_keys,
@@ -137,6 +137,41 @@ impl Advert {
     /// How many keys are in memory, those on their way counted once for each copy.
     pub fn keys_in_memory(&self) -> usize {
         self.announced.len() + self.new_keys.len() + self.outbox.keys()
+    }
+
+    fn announce(&mut self, keys: Vec<AdvertKey>) {
+        let is_placed = |key: &AdvertKey| {
+            let around = self
+                .atlas
+                .around(&Position::of_key(key), self.config.copies);
+            matches!(around, Known::Region(_))
+        };
+        let asks_already = !self.ungreeted.is_empty();
+        let room = (self.config.greeted_keys_max).saturating_sub(self.ungreeted.len());
+        let unplaced = keys.iter().filter(|key| !is_placed(key)).take(room);
+        let unplaced: Vec<_> = unplaced.copied().collect();
+        self.ungreeted.extend(unplaced);
+        if !asks_already && !self.ungreeted.is_empty() {
+            self.outputs.push_back(Output::Meet);
+        }
+        if !self.announced.add(keys) {
+            self.sweep.hasten();
+        }
+    }
+
+    /// Tells the connected members that are closest to announced keys of them. A lookup may take
+    /// as long as a peer that does not answer, and whoever searches now asks these.
+    fn greet(&mut self, peers: &[PeerKey]) {
+        let others = peers.iter().filter(|peer| Some(**peer) != self.config.me);
+        let others: Vec<_> = others
+            .map(|peer| (Position::of_peer(peer), *peer))
+            .collect();
+        let keys = std::mem::take(&mut self.ungreeted).into_iter();
+        let mut keys: Vec<_> = keys.map(|key| (Position::of_key(&key), key)).collect();
+        keys.sort_unstable();
+        let (most, batch) = (self.config.greeted_max, self.config.batch_keys_max);
+        let parcels = plan::parcels(&keys, &others, most, batch);
+        self.outbox.put(Lane::Urgent, parcels);
     }
 
     fn collect(&mut self, now: Instant, keys: Vec<AdvertKey>) {
@@ -195,7 +230,7 @@ impl Advert {
     /// Plans what is announced, or the new keys if they are due, as far as the peers are
     /// known; gives the position where they are not.
     fn send_waiting(&mut self, now: Instant) -> Option<Position> {
-        if !self.outbox.is_through(Lane::Urgent) {
+        if !self.outbox.has_room(&self.config) {
             return None;
         }
         let new_keys_go = self.new_keys_due.is_some_and(|due| due <= now);

@@ -47,7 +47,7 @@ pub(super) enum Lane {
 struct Open {
     parcel: Parcel,
     lane: Lane,
-    deadline: Instant,
+    since: Instant,
 }
 
 #[derive(Debug, Default)]
@@ -60,6 +60,8 @@ pub(super) struct Outbox {
     resting: Resting,
     /// Nothing is sent before, so that the pace is kept.
     free_at: Option<Instant>,
+    /// When this was last told what time it is.
+    woken: Option<Instant>,
     last: u64,
 }
 
@@ -81,6 +83,20 @@ impl Outbox {
         waiting == 0 && self.open.values().all(|open| open.lane != lane)
     }
 
+    /// Whether more may be planned that is urgent. What is on its way does not count, nor what
+    /// waits for one peer that does not answer, as long as it is little.
+    pub(super) fn has_room(&self, config: &AdvertConfig) -> bool {
+        let waiting = self.urgent.iter().map(|parcel| parcel.keys.len());
+        waiting.sum::<usize>() < config.urgent_keys_max
+    }
+
+    /// Whether one more batch may go, as far as those on their way are concerned.
+    fn may_open(&self, now: Instant, config: &AdvertConfig) -> bool {
+        let soon = self.open.values();
+        let soon = soon.filter(|open| now < open.since + config.ack_soon);
+        soon.count() < config.open_max && self.open.len() < config.open_all_max
+    }
+
     /// The next batch that may go now.
     pub(super) fn next(
         &mut self,
@@ -88,7 +104,7 @@ impl Outbox {
         config: &AdvertConfig,
         sent: &mut Sent,
     ) -> Option<(BatchId, &Parcel)> {
-        if self.open.len() >= config.open_max || self.free_at.is_some_and(|at| at > now) {
+        if !self.may_open(now, config) || self.free_at.is_some_and(|at| at > now) {
             return None;
         }
         let (lane, parcel) = self.take(now, config, sent)?;
@@ -99,11 +115,10 @@ impl Outbox {
         self.free_at = Some(now + time);
         sent.batches += 1;
         sent.keys += parcel.keys.len() as u64;
-        let deadline = now + config.ack_timeout;
         let open = Open {
             parcel,
             lane,
-            deadline,
+            since: now,
         };
         Some((id, &self.open.entry(id).or_insert(open).parcel))
     }
@@ -238,7 +253,9 @@ impl Outbox {
 
     /// Batches whose acknowledgement is overdue have failed.
     pub(super) fn expire(&mut self, now: Instant, config: &AdvertConfig, sent: &mut Sent) {
-        let late = self.open.iter().filter(|(_, open)| open.deadline <= now);
+        self.woken = Some(now);
+        let late = |open: &Open| open.since + config.ack_timeout <= now;
+        let late = self.open.iter().filter(|(_, open)| late(open));
         let late: Vec<_> = late.map(|(id, _)| *id).collect();
         for id in late {
             self.fail(now, id, config, sent);
@@ -247,9 +264,13 @@ impl Outbox {
 
     /// When something changes here if nobody says anything.
     pub(super) fn next_timeout(&self, config: &AdvertConfig) -> Option<Instant> {
-        let deadlines = self.open.values().map(|open| open.deadline);
-        if self.open.len() >= config.open_max {
-            return deadlines.min();
+        let open = self.open.values();
+        let deadlines = open.clone().map(|open| open.since + config.ack_timeout);
+        if let Some(now) = self.woken
+            && !self.may_open(now, config)
+        {
+            let soon = open.map(|open| open.since + config.ack_soon);
+            return deadlines.chain(soon.filter(|at| *at > now)).min();
         }
         // A parcel whose peer has a batch open waits for that one to end.
         let is_free = |parcel: &&Parcel| !self.is_open(&parcel.peer);

@@ -131,7 +131,7 @@ pub fn sweep(network: &Kademlia, seed: u64, keys: u32) -> Swept {
                     assert!(keys_max >= u64::from(keys), "everybody has room for all");
                     continue;
                 }
-                Output::List { .. } | Output::Progress(_) => continue,
+                Output::Meet | Output::List { .. } | Output::Progress(_) => continue,
             };
             events += 1;
             heap.push(Reverse((now + after, events, event)));

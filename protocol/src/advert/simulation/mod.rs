@@ -47,6 +47,7 @@ enum Event {
     Loaded(Position, Position, usize),
     Arrived(u64, usize, Vec<AdvertKey>),
     Wake,
+    Met,
 }
 
 struct World {
@@ -66,6 +67,9 @@ struct World {
     share: u32,
     open: BTreeSet<usize>,
     lookups_fail: bool,
+    lookups_take: Duration,
+    /// Who is connected with this node, which is asked for nothing else.
+    connected: Vec<usize>,
     loads_fail: bool,
     bytes: u64,
     most_keys: usize,
@@ -116,6 +120,8 @@ impl World {
             share: 100_000,
             open: BTreeSet::new(),
             lookups_fail: false,
+            lookups_take: DELAY,
+            connected: Vec::new(),
             loads_fail: false,
             bytes: 0,
             most_keys: 0,
@@ -191,8 +197,9 @@ impl World {
     fn obey(&mut self, output: Output) {
         match output {
             Output::Lookup { lookup, target } => {
-                self.schedule(DELAY, Event::Located(lookup.0, target));
+                self.schedule(self.lookups_take, Event::Located(lookup.0, target));
             }
+            Output::Meet => self.schedule(Duration::ZERO, Event::Met),
             Output::List { keys_max } => {
                 self.is_listed = true;
                 self.listed = self.lowest(keys_max.unwrap_or(u64::MAX));
@@ -223,6 +230,11 @@ impl World {
     fn happen(&mut self, event: Event) {
         match event {
             Event::Wake => self.tell(Input::Timeout),
+            Event::Met => {
+                let peers = self.connected.iter().map(|i| self.peers[*i].key);
+                let peers = peers.collect();
+                self.tell(Input::Met { peers });
+            }
             Event::Located(lookup, target) => {
                 let lookup = LookupId(lookup);
                 if self.lookups_fail {

@@ -187,6 +187,47 @@ fn what_is_announced_goes_at_once_even_in_the_middle_of_a_sweep() {
 }
 
 #[test]
+fn who_is_connected_is_told_while_it_is_looked_up_who_is_closest() {
+    let mut world = World::with(100, 0, fast());
+    world.lookups_take = Duration::from_secs(10);
+    world.connected = (0..30).collect();
+    let key = advert_key(7);
+    world.tell(Input::Announce(vec![key]));
+    world.run_for(Duration::from_secs(1));
+    let at = Position::of_key(&key);
+    let mut nearest = world.connected.clone();
+    nearest.sort_by_key(|i| world.peers[*i].position.distance(&at));
+    for i in 0..100 {
+        let is_told = nearest[..8].contains(&i);
+        assert_eq!(world.peers[i].kept.contains(&key), is_told);
+    }
+    world.run_for(Duration::from_secs(60));
+    let mut closest = world.closest(&at, COPIES).into_iter();
+    assert!(closest.all(|i| world.peers[i].kept.contains(&key)));
+
+    let before = world.advert.sent().keys;
+    world.tell(Input::Announce(vec![key]));
+    world.run_for(Duration::from_secs(60));
+    let after = world.advert.sent().keys;
+    assert_eq!(after - before, 20, "it is known who is closest");
+}
+
+#[test]
+fn peers_that_do_not_answer_hold_no_announcement_up() {
+    let mut world = World::with(15, 0, fast());
+    for peer in &mut world.peers[..6] {
+        peer.conduct = Conduct::LosesAcks(u32::MAX);
+    }
+    for number in 1..4 {
+        let key = advert_key(number);
+        world.tell(Input::Announce(vec![key]));
+        world.run_for(Duration::from_secs(5));
+        let answering = &world.peers[6..];
+        assert!(answering.iter().all(|peer| peer.kept.contains(&key)));
+    }
+}
+
+#[test]
 fn the_first_new_keys_go_at_once_and_those_that_follow_go_together() {
     let mut world = World::with(15, 100, fast());
     world.sweep();
