@@ -16,6 +16,7 @@ pub mod identity;
 mod node;
 mod operations;
 mod plane;
+pub mod process;
 mod resolve;
 mod shares;
 mod team;

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use rustix::io::Errno;
-use rustix::process::{Pid, test_kill_process};
 use serde::Serialize;
+use shoal_node::process::is_running;
 
 use crate::error::{Code, Failure};
 use crate::session::Context;
@@ -65,11 +64,8 @@ pub async fn run(_: Args, context: Context) -> Result<Code, Failure> {
 
 /// Waits until there is no such process.
 async fn gone(pid: u32) -> Result<(), Failure> {
-    let Some(id) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
-        return Ok(());
-    };
     let wait = async {
-        while test_kill_process(id) != Err(Errno::SRCH) {
+        while is_running(pid) {
             tokio::time::sleep(LOOK).await;
         }
     };

@@ -290,10 +290,7 @@ impl Client {
         if self.hello.pid == std::process::id() {
             return socket::has_name(&self.home);
         }
-        i32::try_from(self.hello.pid)
-            .ok()
-            .and_then(rustix::process::Pid::from_raw)
-            .is_some_and(|pid| rustix::process::test_kill_process(pid).is_ok())
+        crate::process::is_running(self.hello.pid)
     }
 
     async fn events<D, I>(
