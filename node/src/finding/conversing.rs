@@ -259,9 +259,14 @@ mod tests {
             self.conversations.begin(self.other.local_peer(), wish);
         }
 
+        /// The next question, which comes within a minute.
+        async fn asked(&mut self) -> Asked {
+            let asked = tokio::time::timeout(Duration::from_secs(60), self.questions.recv());
+            asked.await.unwrap().unwrap()
+        }
+
         async fn answer(&mut self, may: bool) {
-            let asked = self.questions.recv().await.unwrap();
-            asked.send(may).unwrap();
+            self.asked().await.send(may).unwrap();
         }
     }
 
@@ -293,13 +298,13 @@ mod tests {
     async fn one_at_a_time_goes_on_with_each_and_what_is_wished_meanwhile_is_one_more() {
         let mut pair = Pair::new().await;
         pair.begin(false);
-        let first = pair.questions.recv().await.unwrap();
+        let first = pair.asked().await;
         for _ in 0..5 {
             pair.begin(false);
         }
         assert!(pair.questions.try_recv().is_err());
         first.send(true).unwrap();
-        let second = pair.questions.recv().await.unwrap();
+        let second = pair.asked().await;
         assert_eq!(pair.conversations.lock().len(), 1);
         second.send(true).unwrap();
         while !pair.conversations.lock().is_empty() {
