@@ -99,7 +99,7 @@ impl Conversations {
     /// Converses, however often that takes. Gives who it was, if it took part.
     async fn converse(&self, peer: PeerId, addresses: &[Multiaddr]) -> Option<PeerKey> {
         let Self { handle, team, .. } = self;
-        for beginning in 0..BEGINNINGS_MAX {
+        for beginning in 1..=BEGINNINGS_MAX {
             let error = match converse(handle, team, peer, addresses).await {
                 Ok(met) => return met,
                 Err(error) => error,
@@ -109,10 +109,10 @@ impl Conversations {
                 error,
                 RequestError::Broken { .. } | RequestError::Busy { .. } | RequestError::TooMany
             );
-            if !may_succeed {
-                return None;
+            if !may_succeed || beginning == BEGINNINGS_MAX {
+                break;
             }
-            tokio::time::sleep(AGAIN * (1 << beginning)).await;
+            tokio::time::sleep(AGAIN * (1 << (beginning - 1))).await;
         }
         None
     }

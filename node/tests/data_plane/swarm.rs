@@ -1,6 +1,8 @@
 //! Several at once, who are told of each other.
 
-use shoal_node::data::{Allowed, Listener, ListenerConfig};
+use std::sync::Arc;
+
+use shoal_node::data::{Allowed, Listener, ListenerConfig, Swarm, Traffic};
 use shoal_protocol::access::{Address, Ticket};
 use shoal_protocol::snapshot::Snapshot;
 use tokio_util::sync::CancellationToken;
@@ -12,7 +14,7 @@ fn honour(node: &Node, ticket: &Ticket, snapshot: Snapshot) -> Allowed {
     let allowed = Allowed {
         snapshot,
         revoked: CancellationToken::new(),
-        traffic: shoal_node::data::Traffic::new(),
+        traffic: Traffic::new(),
     };
     node.grants.insert(ticket.grant().id(), allowed.clone());
     allowed
@@ -25,6 +27,22 @@ fn say_where(node: &Node, listener: &Listener) {
     node.endpoint.set_listening(vec![address]);
 }
 
+/// Has a node get all and serve it to others, as long as what is given first is there; what it
+/// has sent.
+async fn stay_with_all(
+    node: &Node,
+    ticket: &Ticket,
+    snapshot: Snapshot,
+) -> ((Listener, Swarm), Arc<Traffic>) {
+    let listener = node.listen().await;
+    say_where(node, &listener);
+    let sent = honour(node, ticket, snapshot).traffic;
+    let swarm = node.swarm(ticket);
+    let got = node.path("got.bin");
+    soon(node.get_through(&swarm, &got)).await.unwrap();
+    ((listener, swarm), sent)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_source_has_lost_comes_from_one_that_it_tells_of() {
     let (alice, bob, carol) = (Node::new(), Node::new(), Node::new());
@@ -35,13 +53,7 @@ async fn what_the_source_has_lost_comes_from_one_that_it_tells_of() {
     let snapshot = alice.add(&source);
     let (ticket, _) = alice.ticket(snapshot, at_alice.addresses()[0]);
 
-    let at_bob = bob.listen().await;
-    say_where(&bob, &at_bob);
-    let sent_by_bob = honour(&bob, &ticket, snapshot).traffic;
-    let bobs = bob.swarm(&ticket);
-    soon(bob.get_through(&bobs, &bob.path("got.bin")))
-        .await
-        .unwrap();
+    let (_there, sent_by_bob) = stay_with_all(&bob, &ticket, snapshot).await;
 
     std::fs::write(&source, noise(71, 12_000_000)).unwrap();
     let dest = carol.path("got.bin");
@@ -97,13 +109,7 @@ async fn whoever_finds_no_place_at_the_source_is_told_of_one_that_has_it() {
     let snapshot = alice.add(&source);
     let (ticket, _) = alice.ticket(snapshot, at_alice.addresses()[0]);
 
-    let at_bob = bob.listen().await;
-    say_where(&bob, &at_bob);
-    let sent_by_bob = honour(&bob, &ticket, snapshot).traffic;
-    let bobs = bob.swarm(&ticket);
-    soon(bob.get_through(&bobs, &bob.path("got.bin")))
-        .await
-        .unwrap();
+    let (_there, sent_by_bob) = stay_with_all(&bob, &ticket, snapshot).await;
 
     let dest = carol.path("got.bin");
     soon(carol.get(&ticket, &dest)).await.unwrap();

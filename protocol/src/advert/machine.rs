@@ -305,7 +305,7 @@ impl Advert {
         let Step::Sending(next) = self.sweep.step else {
             return;
         };
-        if !self.outbox.is_through(Lane::Sweep) {
+        if !self.outbox.sweep_is_through() {
             return;
         }
         if let Some(keys_max) = self.room.reckon(self.config.copies)

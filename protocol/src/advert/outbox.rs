@@ -73,14 +73,10 @@ impl Outbox {
         }
     }
 
-    /// Whether nothing of a lane waits to be sent or acknowledged for the first time.
-    pub(super) fn is_through(&self, lane: Lane) -> bool {
-        let waiting = match lane {
-            Lane::Urgent => self.urgent.len(),
-            Lane::Sweep => self.sweep.len(),
-            Lane::Again => self.again.len(),
-        };
-        waiting == 0 && self.open.values().all(|open| open.lane != lane)
+    /// Whether nothing of the sweep waits to be sent or acknowledged for the first time.
+    pub(super) fn sweep_is_through(&self) -> bool {
+        let mut open = self.open.values();
+        self.sweep.is_empty() && open.all(|open| open.lane != Lane::Sweep)
     }
 
     /// Whether more may be planned that is urgent. What is on its way does not count, nor what
