@@ -28,6 +28,8 @@ pub struct Advert {
     announced: Waiting,
     /// Those of them of which the connected members are to be told meanwhile.
     ungreeted: Vec<AdvertKey>,
+    /// Whether it was asked who is connected.
+    is_meeting: bool,
     new_keys: Waiting,
     /// When the new keys go.
     new_keys_due: Option<Instant>,
@@ -50,6 +52,7 @@ impl Advert {
             lookups: Lookups::new(config.seed),
             announced: Waiting::new(config.announced_max),
             ungreeted: Vec::new(),
+            is_meeting: false,
             new_keys: Waiting::new(config.new_keys_max),
             new_keys_due: None,
             new_keys_went: None,
@@ -140,33 +143,34 @@ impl Advert {
     }
 
     fn announce(&mut self, keys: Vec<AdvertKey>) {
-        let is_placed = |key: &AdvertKey| {
-            let around = self
-                .atlas
-                .around(&Position::of_key(key), self.config.copies);
-            matches!(around, Known::Region(_))
-        };
-        let asks_already = !self.ungreeted.is_empty();
-        let room = (self.config.greeted_keys_max).saturating_sub(self.ungreeted.len());
-        let unplaced = keys.iter().filter(|key| !is_placed(key)).take(room);
-        let unplaced: Vec<_> = unplaced.copied().collect();
-        self.ungreeted.extend(unplaced);
-        if !asks_already && !self.ungreeted.is_empty() {
-            self.outputs.push_back(Output::Meet);
-        }
+        self.ungreeted.extend(&keys);
         if !self.announced.add(keys) {
             self.sweep.hasten();
+        }
+    }
+
+    /// Asks who is connected if something announced has to wait for a lookup.
+    fn meet(&mut self) {
+        self.ungreeted.retain(|key| self.announced.contains(key));
+        self.ungreeted.truncate(self.config.greeted_keys_max);
+        if !self.ungreeted.is_empty() && !self.is_meeting {
+            self.is_meeting = true;
+            self.outputs.push_back(Output::Meet);
         }
     }
 
     /// Tells the connected members that are closest to announced keys of them. A lookup may take
     /// as long as a peer that does not answer, and whoever searches now asks these.
     fn greet(&mut self, peers: &[PeerKey]) {
+        self.is_meeting = false;
+        let keys = std::mem::take(&mut self.ungreeted).into_iter();
+        if !self.outbox.has_room(&self.config) {
+            return;
+        }
         let others = peers.iter().filter(|peer| Some(**peer) != self.config.me);
         let others: Vec<_> = others
             .map(|peer| (Position::of_peer(peer), *peer))
             .collect();
-        let keys = std::mem::take(&mut self.ungreeted).into_iter();
         let mut keys: Vec<_> = keys.map(|key| (Position::of_key(&key), key)).collect();
         keys.sort_unstable();
         let (most, batch) = (self.config.greeted_max, self.config.batch_keys_max);
@@ -209,7 +213,9 @@ impl Advert {
         self.outbox.expire(now, &self.config, &mut self.sent);
         self.lookups.expire(now);
         self.atlas.expire(now, self.config.region_age_max);
+        let is_held_up = !self.outbox.has_room(&self.config);
         let urgent = self.send_waiting(now);
+        self.meet();
         let sweep = self.go_on_sweeping(now);
         let missing = urgent.or(sweep);
         self.wants_lookup = missing.is_some();
@@ -223,6 +229,9 @@ impl Advert {
                 keys: parcel.keys.clone(),
                 ttl_s: self.sweep.ttl_s(),
             });
+        }
+        if is_held_up && self.outbox.has_room(&self.config) {
+            return self.go_on(now);
         }
         self.end_step(now);
     }

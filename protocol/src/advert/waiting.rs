@@ -34,6 +34,10 @@ impl Waiting {
         true
     }
 
+    pub(super) fn contains(&self, key: &AdvertKey) -> bool {
+        self.keys.contains_key(&Position::of_key(key))
+    }
+
     pub(super) fn first(&self) -> Option<Position> {
         self.keys.keys().next().copied()
     }

@@ -213,6 +213,38 @@ fn who_is_connected_is_told_while_it_is_looked_up_who_is_closest() {
 }
 
 #[test]
+fn who_is_connected_is_told_of_what_waits_behind_another_lookup_too() {
+    let mut world = World::with(100, 0, fast());
+    world.connected = (0..30).collect();
+    world.tell(Input::Announce((0..4).map(advert_key).collect()));
+    world.run_for(Duration::from_secs(60));
+    world.lookups_take = Duration::from_secs(10);
+    let keys: Vec<_> = (100..110).map(advert_key).collect();
+    world.tell(Input::Announce(keys.clone()));
+    world.run_for(Duration::from_secs(1));
+    let is_told = |key| world.peers.iter().any(|peer| peer.kept.contains(key));
+    assert!(keys.iter().all(is_told));
+}
+
+#[test]
+fn those_who_are_connected_are_told_of_no_more_than_there_is_room_for() {
+    let config = AdvertConfig {
+        bytes_per_s: 10_000,
+        urgent_keys_max: 200,
+        ..fast()
+    };
+    let mut world = World::with(100, 0, config);
+    world.lookups_fail = true;
+    world.connected = (0..30).collect();
+    for number in 0..500 {
+        world.tell(Input::Announce(vec![advert_key(number)]));
+        world.run_for(Duration::from_millis(10));
+    }
+    let (announced, greeted) = (500, 200 + 16 * 8);
+    assert!(world.most_keys <= announced + greeted + 8, "{}", world.most_keys);
+}
+
+#[test]
 fn peers_that_do_not_answer_hold_no_announcement_up() {
     let mut world = World::with(15, 0, fast());
     for peer in &mut world.peers[..6] {
