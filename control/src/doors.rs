@@ -191,6 +191,13 @@ impl AdmissionRate {
         *count = count.saturating_add(1);
         *count <= self.per_minute_max
     }
+
+    /// What was asked was not looked at.
+    pub(super) fn take_back(&mut self, origin: Origin) {
+        if let Some((_, count)) = self.asked.get_mut(&origin) {
+            *count = count.saturating_sub(1);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -244,6 +251,10 @@ mod tests {
         let asked = [here, here, here, there].map(|origin| rate.ask(origin, start));
         assert_eq!(asked, [true, true, false, true]);
         assert!(rate.ask(here, start + MINUTE));
+        assert!(rate.ask(here, start + MINUTE));
+        rate.take_back(here);
+        let asked = [here, here].map(|origin| rate.ask(origin, start + MINUTE));
+        assert_eq!(asked, [true, false], "one of them was not looked at");
     }
 
     #[test]

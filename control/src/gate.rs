@@ -120,6 +120,12 @@ impl<B: NetworkBehaviour> Gate<B> {
         self.strangers.get(&connection).map(|s| s.origin)
     }
 
+    /// The connections with `peer` that are a stranger's.
+    pub(super) fn stranger_connections(&self, peer: PeerId) -> Vec<ConnectionId> {
+        let theirs = self.strangers.iter().filter(|(_, s)| s.peer == peer);
+        theirs.map(|(connection, _)| *connection).collect()
+    }
+
     /// Gives the stranger on `connection` the time to read an answer.
     pub(super) fn extend(&mut self, connection: ConnectionId) {
         if let Some(stranger) = self.strangers.get_mut(&connection) {
@@ -269,25 +275,39 @@ impl<B: NetworkBehaviour> Gate<B> {
         }
     }
 
-    /// Dials a member anew that `inner` was not let dial because it is connected: as the stranger
-    /// that it was when it came. `inner` does not know of that connection, and would wait for
-    /// one that nobody makes.
-    fn dial_anew(&mut self, failure: &DialFailure<'_>) {
+    /// A dial came to nothing. `inner` does not know of strangers' connections, and waits for one
+    /// that nobody makes where it may not dial because there is such a one. Whoever has become
+    /// a member since is dialled anew; of the others `inner` hears that they are denied.
+    fn on_dial_failure(&mut self, failure: DialFailure<'_>) {
+        self.decided.remove(&failure.connection_id);
+        match self.stranger_instead(&failure) {
+            Some(peer) if self.is_member(&peer) => {
+                let opts = DialOpts::peer_id(peer).condition(PeerCondition::NotDialing);
+                let opts = opts.build();
+                self.actions.push_back(ToSwarm::Dial { opts });
+                self.inner.on_swarm_event(FromSwarm::DialFailure(failure));
+            }
+            Some(_) => {
+                let cause = ConnectionDenied::new(NotAMember);
+                let error = &DialError::Denied { cause };
+                let failure = DialFailure { error, ..failure };
+                self.inner.on_swarm_event(FromSwarm::DialFailure(failure));
+            }
+            None => self.inner.on_swarm_event(FromSwarm::DialFailure(failure)),
+        }
+    }
+
+    /// Who was not dialled because it is connected, as a stranger only.
+    fn stranger_instead(&self, failure: &DialFailure<'_>) -> Option<PeerId> {
         let DialError::DialPeerConditionFalse(
             PeerCondition::Disconnected | PeerCondition::DisconnectedAndNotDialing,
         ) = failure.error
         else {
-            return;
+            return None;
         };
-        let Some(peer) = failure.peer_id.filter(|peer| self.is_member(peer)) else {
-            return;
-        };
+        let peer = failure.peer_id?;
         let is_stranger = self.strangers.values().any(|s| s.peer == peer);
-        if is_stranger && !self.members.contains_key(&peer) {
-            let opts = DialOpts::peer_id(peer).condition(PeerCondition::NotDialing);
-            let opts = opts.build();
-            self.actions.push_back(ToSwarm::Dial { opts });
-        }
+        (is_stranger && !self.members.contains_key(&peer)).then_some(peer)
     }
 
     /// Where `inner` means any connection with a peer, one that it knows of.
@@ -387,11 +407,7 @@ impl<B: NetworkBehaviour> NetworkBehaviour for Gate<B> {
                     self.inner.on_swarm_event(FromSwarm::AddressChange(change));
                 }
             }
-            FromSwarm::DialFailure(failure) => {
-                self.decided.remove(&failure.connection_id);
-                self.dial_anew(&failure);
-                self.inner.on_swarm_event(FromSwarm::DialFailure(failure));
-            }
+            FromSwarm::DialFailure(failure) => self.on_dial_failure(failure),
             FromSwarm::ListenFailure(failure) => {
                 self.decided.remove(&failure.connection_id);
                 self.inner.on_swarm_event(FromSwarm::ListenFailure(failure));
@@ -428,5 +444,105 @@ impl<B: NetworkBehaviour> NetworkBehaviour for Gate<B> {
             }
         }
         Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Hears why dials came to nothing.
+    #[derive(Default)]
+    struct Inner {
+        denied: Vec<bool>,
+    }
+
+    impl NetworkBehaviour for Inner {
+        type ConnectionHandler = dummy::ConnectionHandler;
+        type ToSwarm = ();
+
+        fn handle_established_inbound_connection(
+            &mut self,
+            _: ConnectionId,
+            _: PeerId,
+            _: &Multiaddr,
+            _: &Multiaddr,
+        ) -> Result<THandler<Self>, ConnectionDenied> {
+            Ok(dummy::ConnectionHandler)
+        }
+
+        fn handle_established_outbound_connection(
+            &mut self,
+            _: ConnectionId,
+            _: PeerId,
+            _: &Multiaddr,
+            _: Endpoint,
+            _: PortUse,
+        ) -> Result<THandler<Self>, ConnectionDenied> {
+            Ok(dummy::ConnectionHandler)
+        }
+
+        fn on_swarm_event(&mut self, event: FromSwarm) {
+            if let FromSwarm::DialFailure(failure) = event {
+                let denied = matches!(failure.error, DialError::Denied { .. });
+                self.denied.push(denied);
+            }
+        }
+
+        fn on_connection_handler_event(
+            &mut self,
+            _: PeerId,
+            _: ConnectionId,
+            event: THandlerOutEvent<Self>,
+        ) {
+            match event {}
+        }
+
+        fn poll(&mut self, _: &mut Context<'_>) -> Poll<ToSwarm<(), THandlerInEvent<Self>>> {
+            Poll::Pending
+        }
+    }
+
+    struct Nobody;
+
+    impl Membership for Nobody {
+        fn is_member(&self, _: &PeerId) -> bool {
+            false
+        }
+    }
+
+    #[test]
+    fn a_stranger_that_is_connected_is_denied_to_whoever_would_wait_for_it() {
+        let mut gate = Gate::new(Inner::default(), Arc::new(Nobody), Limits::default());
+        let (peer, connection) = (PeerId::random(), ConnectionId::new_unchecked(1));
+        let address: Multiaddr = "/ip4/10.0.0.1/tcp/1".parse().unwrap();
+        let not_dialled = |gate: &mut Gate<Inner>| {
+            let error =
+                &DialError::DialPeerConditionFalse(PeerCondition::DisconnectedAndNotDialing);
+            let failure = DialFailure {
+                peer_id: Some(peer),
+                error,
+                connection_id: ConnectionId::new_unchecked(2),
+            };
+            gate.on_swarm_event(FromSwarm::DialFailure(failure));
+        };
+        not_dialled(&mut gate);
+        let handler =
+            gate.handle_established_inbound_connection(connection, peer, &address, &address);
+        assert!(handler.is_ok());
+        let endpoint = libp2p::core::ConnectedPoint::Listener {
+            local_addr: address.clone(),
+            send_back_addr: address,
+        };
+        let established = ConnectionEstablished {
+            peer_id: peer,
+            connection_id: connection,
+            endpoint: &endpoint,
+            failed_addresses: &[],
+            other_established: 0,
+        };
+        gate.on_swarm_event(FromSwarm::ConnectionEstablished(established));
+        not_dialled(&mut gate);
+        assert_eq!(gate.inner.denied, [false, true], "the first is under way");
     }
 }

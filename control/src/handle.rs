@@ -252,8 +252,9 @@ impl ControlHandle {
         }
     }
 
-    /// Closes the connections with `peer` and dials it again, at `addresses` and where it
-    /// was: who was admitted becomes a member by that.
+    /// Closes the connections with `peer` on which one end is not a member to the other, and
+    /// dials it again, at `addresses` and where it was, if no other is left: who was admitted
+    /// becomes a member by that.
     pub async fn reconnect(&self, peer: PeerId, addresses: Vec<Multiaddr>) {
         self.tell(Command::Reconnect { peer, addresses }).await;
     }

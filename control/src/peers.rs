@@ -81,6 +81,8 @@ struct Connection {
     way: Way,
     dialled: bool,
     since: SystemTime,
+    /// Whether the peer does not take this node for a member on it.
+    is_refused: bool,
 }
 
 #[derive(Default)]
@@ -136,6 +138,7 @@ impl PeerTable {
                 way,
                 dialled: endpoint.is_dialer(),
                 since: SystemTime::now(),
+                is_refused: false,
             },
         );
         self.facts.entry(peer).or_default();
@@ -152,6 +155,22 @@ impl PeerTable {
             self.facts.remove(&peer);
         }
         last
+    }
+
+    /// A peer does not take this node for a member on `connection`.
+    pub(super) fn refused(&mut self, connection: ConnectionId) {
+        if let Some(connection) = self.connections.get_mut(&connection) {
+            connection.is_refused = true;
+        }
+    }
+
+    /// The connections with `peer` on which it does not take this node for a member, and whether
+    /// there are others.
+    pub(super) fn refused_by(&self, peer: PeerId) -> (Vec<ConnectionId>, bool) {
+        let theirs = self.connections.iter().filter(|(_, c)| c.peer == peer);
+        let (refused, others): (Vec<_>, Vec<_>) = theirs.partition(|(_, c)| c.is_refused);
+        let refused = refused.into_iter().map(|(connection, _)| *connection);
+        (refused.collect(), !others.is_empty())
     }
 
     /// A peer says what it is.

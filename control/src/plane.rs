@@ -398,10 +398,18 @@ impl Plane {
 
     fn reconnect(&mut self, peer: PeerId, mut addresses: Vec<Multiaddr>) {
         addresses.extend(self.peers.dialled(peer));
-        if self.swarm.disconnect_peer_id(peer).is_err() {
-            return self.dial_again(peer, addresses);
+        let (mut useless, has_others) = self.peers.refused_by(peer);
+        useless.extend(self.swarm.behaviour().gate.stranger_connections(peer));
+        for connection in &useless {
+            self.swarm.close_connection(*connection);
         }
-        if self.reconnecting.len() < WAITING_MAX {
+        // The other end wishes the same, and may have been faster.
+        if has_others {
+            return;
+        }
+        if useless.is_empty() {
+            self.dial_again(peer, addresses);
+        } else if self.reconnecting.len() < WAITING_MAX {
             self.reconnecting.insert(peer, addresses);
         }
     }

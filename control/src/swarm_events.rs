@@ -277,7 +277,8 @@ impl Plane {
             ..
         } = asked;
         let gate = &self.swarm.behaviour().gate;
-        let refused = match (protocol, gate.stranger(connection)) {
+        let stranger = gate.stranger(connection);
+        let refused = match (protocol, stranger) {
             (Protocol::Admit, Some(origin)) => !self.admissions.ask(origin, Instant::now()),
             (Protocol::Admit, None) => false,
             // The membership may have ended a moment ago.
@@ -288,6 +289,9 @@ impl Plane {
             return self.respond(protocol, asked.channel, Err(Refusal::Refused));
         }
         if let Err(asked) = self.incoming.start(asked, request) {
+            if let Some(origin) = stranger {
+                self.admissions.take_back(origin);
+            }
             self.respond(protocol, asked.channel, Err(Refusal::Busy));
         }
     }

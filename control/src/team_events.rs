@@ -120,10 +120,11 @@ impl Plane {
             } => self.on_identified(peer_id, connection_id, &info),
             identify::Event::Error {
                 peer_id,
+                connection_id,
                 error: StreamUpgradeError::NegotiationFailed,
-                ..
             } => {
                 tracing::info!(peer = %peer_id, "a member does not take this node for one");
+                self.peers.refused(connection_id);
                 let now = Instant::now();
                 self.contacts.refused(peer_id, now, &mut self.rng);
                 self.tell(ControlEvent::NotAdmitted { peer: peer_id });

@@ -13,10 +13,16 @@ pub fn is_running(pid: u32) -> bool {
     is_there && !has_ended(pid)
 }
 
-/// Whether only the number of a process is left. Where there is no `/proc`, that is not known.
+/// Whether only the number of a process is left. Its first thread may have ended before others,
+/// which then still hold its files and locks. Where there is no `/proc`, that is not known.
 fn has_ended(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
-    stat.is_ok_and(|stat| matches!(state(&stat), Some('Z' | 'X')))
+    let leader_ended = stat.is_ok_and(|stat| matches!(state(&stat), Some('Z' | 'X')));
+    leader_ended && threads(pid) <= 1
+}
+
+fn threads(pid: u32) -> usize {
+    std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count)
 }
 
 /// The state in a line of `/proc/PID/stat`, proc(5): behind the name, which is in brackets and may

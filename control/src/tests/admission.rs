@@ -72,6 +72,28 @@ async fn who_presents_a_proof_is_a_member_once_it_connects_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_both_ends_take_for_a_members_is_not_made_anew() {
+    let (_, node, newcomer) = node_and_spy(|_| {}).await;
+    let (target, place) = (node.local_peer(), address(&node).await);
+    newcomer
+        .admit(target, vec![place.clone()], Bytes::from_static(PROOF))
+        .await
+        .unwrap();
+    let mut events = node.events();
+    newcomer.reconnect(target, vec![place]).await;
+    let peer = newcomer.local_peer();
+    event(&mut events, |e| *e == ControlEvent::Connected { peer }).await;
+
+    node.reconnect(peer, vec![address(&newcomer).await]).await;
+    newcomer.reconnect(target, vec![address(&node).await]).await;
+    let found = newcomer.request(target, Protocol::Find, Bytes::from_static(b"where"));
+    assert_eq!(found.await.unwrap(), b"where"[..]);
+    while let Ok(event) = events.try_recv() {
+        assert_ne!(event, ControlEvent::Disconnected { peer });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_is_revoked_is_cut_off_at_once() {
     let (team, nodes) = team(2).await;
     let [node, member] = [0, 1].map(|i| nodes[i].clone());
@@ -162,17 +184,16 @@ async fn who_has_become_a_member_while_connected_is_found_without_connecting_aga
     let (team, node, newcomer) = node_and_spy(|c| c.limits.stranger = PATIENCE * 2).await;
     let third = Draft::new().start(&Team::everybody());
     team.add(third.local_peer());
+    let (mut at_node, mut at_third) = (node.events(), third.events());
     newcomer.dial(address(&node).await).await.unwrap();
+    let is = |peer| move |e: &ControlEvent| *e == ControlEvent::Identified { peer };
     for other in [&node, &newcomer] {
         third.dial(address(other).await).await.unwrap();
+        event(&mut at_third, is(other.local_peer())).await;
     }
-    let peer = newcomer.local_peer();
-    until("both are in the table, and it in one", || async {
-        let theirs = third.known_peers().await;
-        (theirs.len() == 2 && node.known_peers().await.len() == 1).then_some(())
-    })
-    .await;
+    event(&mut at_node, is(third.local_peer())).await;
 
+    let peer = newcomer.local_peer();
     team.add(peer);
     node.membership_changed().await;
     let mut events = node.events();

@@ -370,8 +370,13 @@ mod tests {
             let stream = alice.socket.connect(bob.key, bob.at, Arc::clone(&traffic));
             let mut stream = stream.await.unwrap();
             stream.write_all(b"hello").await.unwrap();
-            let mut got = Vec::new();
-            stream.read_to_end(&mut got).await.unwrap();
+            let mut got = vec![0; bytes.len()];
+            let mut read = 0;
+            while read < got.len() {
+                read += stream.read(&mut got[read..]).await.unwrap();
+                assert!(traffic.received() >= read as u64);
+            }
+            assert_eq!(stream.read(&mut [0; 8]).await.unwrap(), 0);
             got
         };
         let ((), got) = tokio::join!(send, receive);

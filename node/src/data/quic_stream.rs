@@ -49,6 +49,7 @@ impl QuicStream {
             connection: connection.clone(),
             traffic,
             counted: (0, 0),
+            read: 0,
         };
         Self {
             peer,
@@ -76,6 +77,7 @@ impl QuicStream {
     }
 
     fn was_read(&mut self, bytes: u64) {
+        self.meter.was_read(bytes);
         self.read += bytes;
         if self.read < STEP_BYTES {
             return;
@@ -160,9 +162,18 @@ struct Meter {
     connection: Connection,
     traffic: Arc<Traffic>,
     counted: (u64, u64),
+    read: u64,
 }
 
 impl Meter {
+    /// So many bytes were read: no less has been counted when they are handed on.
+    fn was_read(&mut self, bytes: u64) {
+        self.read += bytes;
+        if self.counted.0 < self.read {
+            self.count();
+        }
+    }
+
     /// Counts what is new; gives the congestion window on the way.
     fn count(&mut self) -> u64 {
         let stats = self.connection.stats();

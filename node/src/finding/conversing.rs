@@ -5,7 +5,6 @@
 //! ([`contact`](super::contact)), and what is said (`team::exchange`).
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,7 +18,8 @@ use shoal_control::{ControlHandle, Multiaddr, PeerId, Protocol, RequestError};
 
 /// Questions and answers in one conversation; a team of the greatest size takes fewer.
 const ROUNDS_MAX: usize = 64;
-/// How soon one that broke off begins again; doubles.
+/// How soon one that broke off begins again, on average, since the other end may have begun one
+/// at the same time; doubles.
 const AGAIN: Duration = Duration::from_millis(100);
 /// How often one is begun at most: for three seconds. Who is busy longer is met again.
 const BEGINNINGS_MAX: u32 = 6;
@@ -33,14 +33,24 @@ pub(super) struct Wish {
     pub(super) reconnect: bool,
 }
 
+/// What is wished of one with whom a conversation goes on.
+#[derive(Debug, Default)]
+struct Wished {
+    /// With both of [`Wish`]'s meanings, and what it was before if that came to nothing.
+    wish: Wish,
+    /// Whether that was wished after the conversation began: what was new here then may have come
+    /// too late for it.
+    is_new: bool,
+}
+
 /// See the top of this file. Clones share their conversations.
 #[derive(Clone)]
 pub(super) struct Conversations {
     handle: ControlHandle,
     team: TeamBook,
     stop: CancellationToken,
-    /// What is wished next of each with whom one goes on.
-    open: Arc<Mutex<HashMap<PeerId, Option<Wish>>>>,
+    /// Those with whom one goes on.
+    open: Arc<Mutex<HashMap<PeerId, Wished>>>,
 }
 
 impl Conversations {
@@ -53,47 +63,56 @@ impl Conversations {
         }
     }
 
-    /// Talks with `peer`, after the conversation that goes on if there is one: what is new here
-    /// may have come too late for that.
+    /// Talks with `peer`, after the conversation that goes on if there is one.
     pub(super) fn begin(&self, peer: PeerId, wish: Wish) {
-        match self.lock().entry(peer) {
-            Entry::Vacant(open) => open.insert(None),
-            Entry::Occupied(mut open) => {
-                let next = open.get_mut().get_or_insert_default();
-                next.reconnect |= wish.reconnect;
-                if !wish.addresses.is_empty() {
-                    next.addresses = wish.addresses;
-                }
-                return;
-            }
-        };
+        let mut open = self.lock();
+        let goes_on = open.contains_key(&peer);
+        let wished = open.entry(peer).or_default();
+        wished.is_new = true;
+        wished.wish.reconnect |= wish.reconnect;
+        if !wish.addresses.is_empty() {
+            wished.wish.addresses = wish.addresses;
+        }
+        if goes_on {
+            return;
+        }
         let this = self.clone();
         tokio::spawn(async move {
             tokio::select! {
-                () = this.talk(peer, wish) => {}
+                () = this.talk(peer) => {}
                 () = this.stop.cancelled() => {}
             }
         });
     }
 
-    async fn talk(&self, peer: PeerId, mut wish: Wish) {
-        loop {
-            let Self { handle, team, .. } = self;
-            let met = self.converse(peer, &wish.addresses).await;
+    async fn talk(&self, peer: PeerId) {
+        let Self { handle, team, .. } = self;
+        while let Some(addresses) = self.next(peer) {
+            let met = self.converse(peer, &addresses).await;
             let is_member = met.is_some_and(|key| team.is_in() && team.is_member(&key));
-            if is_member && wish.reconnect {
+            if is_member && let Some(addresses) = self.take_reconnection(peer) {
                 handle.membership_changed().await;
-                handle.reconnect(peer, wish.addresses).await;
-            }
-            let mut open = self.lock();
-            match open.get_mut(&peer).and_then(Option::take) {
-                Some(next) => wish = next,
-                None => {
-                    open.remove(&peer);
-                    return;
-                }
+                handle.reconnect(peer, addresses).await;
             }
         }
+    }
+
+    /// Where to find `peer` for a conversation, if one is wished; none goes on otherwise.
+    fn next(&self, peer: PeerId) -> Option<Vec<Multiaddr>> {
+        let mut open = self.lock();
+        let wished = open.get_mut(&peer)?;
+        if !std::mem::take(&mut wished.is_new) {
+            open.remove(&peer);
+            return None;
+        }
+        Some(wished.wish.addresses.clone())
+    }
+
+    /// Where to find `peer` when it is to be connected with anew, which is wished no more then.
+    fn take_reconnection(&self, peer: PeerId) -> Option<Vec<Multiaddr>> {
+        let mut open = self.lock();
+        let wish = &mut open.get_mut(&peer)?.wish;
+        std::mem::take(&mut wish.reconnect).then(|| wish.addresses.clone())
     }
 
     /// Converses, however often that takes. Gives who it was, if it took part.
@@ -112,12 +131,13 @@ impl Conversations {
             if !may_succeed || beginning == BEGINNINGS_MAX {
                 break;
             }
-            tokio::time::sleep(AGAIN * (1 << (beginning - 1))).await;
+            let pause = AGAIN * (1 << (beginning - 1));
+            tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.5))).await;
         }
         None
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<PeerId, Option<Wish>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<PeerId, Wished>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -163,6 +183,7 @@ mod tests {
     use bytes::Bytes;
     use futures::FutureExt;
     use futures::future::BoxFuture;
+    use tokio::sync::broadcast::Receiver;
     use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
     use tokio::sync::oneshot;
 
@@ -211,9 +232,10 @@ mod tests {
         (plane.unwrap(), questions)
     }
 
-    /// Two members, of whom the first talks with the second, whose questions the test has.
+    /// Two members, of whom the first talks with the second, whose questions the test has, and
+    /// which does not know the first yet.
     struct Pair {
-        _homes: [TestHome; 2],
+        _homes: [TestHome; 3],
         conversations: Conversations,
         other: ControlHandle,
         address: Multiaddr,
@@ -222,8 +244,9 @@ mod tests {
 
     impl Pair {
         async fn new() -> Self {
-            let (alice, bob) = (TestHome::founder(), TestHome::new());
-            bob.join(&alice);
+            let (alice, carol, bob) = (TestHome::founder(), TestHome::new(), TestHome::new());
+            carol.join(&alice);
+            bob.join(&carol);
             let (handle, _) = start(&bob);
             let (other, questions) = start(&alice);
             let mut events = other.events();
@@ -242,7 +265,7 @@ mod tests {
                 open: Arc::default(),
             };
             Self {
-                _homes: [alice, bob],
+                _homes: [alice, carol, bob],
                 conversations,
                 other,
                 address,
@@ -270,28 +293,47 @@ mod tests {
         }
     }
 
+    /// Waits for an event, a minute.
+    async fn happens(events: &mut Receiver<ControlEvent>, wanted: ControlEvent) {
+        let search = async { while events.recv().await.unwrap() != wanted {} };
+        let search = tokio::time::timeout(Duration::from_secs(60), search);
+        assert!(search.await.is_ok(), "in vain: {wanted:?}");
+    }
+
     #[tokio::test]
     async fn one_that_breaks_off_begins_again_and_the_two_connect_anew() {
         let mut pair = Pair::new().await;
-        let mut events = pair.conversations.handle.events();
+        let handle = pair.conversations.handle.clone();
+        let (mut events, peer) = (handle.events(), pair.other.local_peer());
+        handle.dial(pair.address.clone()).await.unwrap();
+        happens(&mut events, ControlEvent::NotAdmitted { peer }).await;
         pair.begin(true);
         for _ in 0..3 {
             pair.answer(false).await;
         }
         pair.answer(true).await;
-        let peer = pair.other.local_peer();
-        let mut wanted = [
-            ControlEvent::Connected { peer },
-            ControlEvent::Disconnected { peer },
-            ControlEvent::Connected { peer },
-        ]
-        .into_iter()
-        .peekable();
-        while let Some(next) = wanted.peek() {
-            if events.recv().await.unwrap() == *next {
-                wanted.next();
+        happens(&mut events, ControlEvent::Disconnected { peer }).await;
+        happens(&mut events, ControlEvent::Connected { peer }).await;
+    }
+
+    #[tokio::test]
+    async fn a_wish_to_connect_anew_outlives_a_conversation_that_comes_to_nothing() {
+        let mut pair = Pair::new().await;
+        let handle = pair.conversations.handle.clone();
+        let (mut events, peer) = (handle.events(), pair.other.local_peer());
+        handle.dial(pair.address.clone()).await.unwrap();
+        happens(&mut events, ControlEvent::NotAdmitted { peer }).await;
+        pair.begin(true);
+        for beginning in 1..=BEGINNINGS_MAX {
+            let asked = pair.asked().await;
+            if beginning == BEGINNINGS_MAX {
+                pair.begin(false);
             }
+            asked.send(false).unwrap();
         }
+        pair.answer(true).await;
+        happens(&mut events, ControlEvent::Disconnected { peer }).await;
+        happens(&mut events, ControlEvent::Connected { peer }).await;
     }
 
     #[tokio::test]
