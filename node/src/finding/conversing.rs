@@ -244,11 +244,11 @@ mod tests {
 
     impl Pair {
         async fn new() -> Self {
-            let (alice, carol, bob) = (TestHome::founder(), TestHome::new(), TestHome::new());
+            let (alice, bob, carol) = (TestHome::founder(), TestHome::new(), TestHome::new());
+            bob.join(&alice);
             carol.join(&alice);
-            bob.join(&carol);
-            let (handle, _) = start(&bob);
-            let (other, questions) = start(&alice);
+            let (handle, _) = start(&carol);
+            let (other, questions) = start(&bob);
             let mut events = other.events();
             let address = match other.listen_addresses().await.pop() {
                 Some(address) => address,
@@ -260,12 +260,12 @@ mod tests {
             };
             let conversations = Conversations {
                 handle,
-                team: bob.book.clone(),
+                team: carol.book.clone(),
                 stop: CancellationToken::new(),
                 open: Arc::default(),
             };
             Self {
-                _homes: [alice, carol, bob],
+                _homes: [alice, bob, carol],
                 conversations,
                 other,
                 address,
