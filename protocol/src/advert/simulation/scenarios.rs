@@ -216,9 +216,10 @@ fn who_is_connected_is_told_while_it_is_looked_up_who_is_closest() {
 fn who_is_connected_is_told_of_what_waits_behind_another_lookup_too() {
     let mut world = World::with(100, 0, fast());
     world.connected = (0..30).collect();
-    world.tell(Input::Announce((0..4).map(advert_key).collect()));
-    world.run_for(Duration::from_millis(500));
     world.lookups_take = Duration::from_secs(10);
+    world.sweep();
+    // Half of what was looked up, ten seconds apart, is too old now.
+    world.run_for(world.config.region_age_max - Duration::from_secs(35));
     let keys: Vec<_> = (100..110).map(advert_key).collect();
     world.tell(Input::Announce(keys.clone()));
     world.run_for(Duration::from_secs(5));
