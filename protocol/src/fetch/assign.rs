@@ -10,6 +10,7 @@ use super::machine::Fetch;
 use super::peers::Peer;
 use super::picker::{Pick, Picker};
 use super::requests::Request;
+use super::rescue::{RESCUE_AGAIN, Rescue};
 
 impl Fetch {
     /// Gives every peer with room something to do, one run at a time so that all get some.
@@ -17,11 +18,13 @@ impl Fetch {
         if std::mem::take(&mut self.others_came) {
             self.yield_turns();
         }
-        let mut waiting = self.with_chance(now);
+        let mut rescue = Rescue::new(self.may_rescue(now));
+        let mut waiting = self.with_chance(now, rescue.is_allowed());
         while !waiting.is_empty() {
-            waiting.retain(|index| match self.pick(now, *index) {
+            waiting.retain(|index| match self.pick(now, *index, &mut rescue) {
                 Some(pick) => {
                     self.ask(now, *index, pick);
+                    rescue.forget();
                     true
                 }
                 None => {
@@ -30,13 +33,23 @@ impl Fetch {
                 }
             });
         }
+        if rescue.was_in_vain() {
+            self.rescue_again = Some(now + RESCUE_AGAIN);
+        }
+    }
+
+    /// Whether it may be looked for what to ask for twice: not at every byte that comes.
+    fn may_rescue(&mut self, now: Instant) -> bool {
+        let may = self.rescue_again.is_none_or(|again| again <= now);
+        self.rescue_is_due = !may && self.is_end(now);
+        may
     }
 
     /// The indices of the peers that it is worth looking for something to ask of, in order: they have room, and
     /// something happened since they had and there was nothing. At the end that changes with
     /// every byte that comes, also for whoever had nothing to do before the end began.
-    fn with_chance(&mut self, now: Instant) -> Vec<usize> {
-        let is_end = self.is_end(now);
+    fn with_chance(&mut self, now: Instant, may_rescue: bool) -> Vec<usize> {
+        let is_end = may_rescue && self.is_end(now);
         let (chances, someone_waits) = (self.chances, !self.urgent.is_empty());
         let has_chance = |peer: &mut Peer| {
             if !is_end && peer.is_idle(now, chances) {
@@ -93,7 +106,7 @@ impl Fetch {
         }
     }
 
-    fn pick(&self, now: Instant, index: usize) -> Option<Pick> {
+    fn pick(&self, now: Instant, index: usize, rescue: &mut Rescue) -> Option<Pick> {
         let peer = self.ledger.peers.with_index(index);
         let picker = self.picker(now);
         if !self.urgent.is_empty()
@@ -106,8 +119,10 @@ impl Fetch {
             return None;
         }
         let is_end = || self.no_more_runs && !picker.is_anything_left();
-        let rescue = || is_end().then(|| picker.rescue(peer)).flatten();
-        picker.best(peer).or_else(rescue)
+        picker.best(peer).or_else(|| {
+            let late = is_end().then(|| rescue.late(&picker)).flatten()?;
+            picker.rescue(peer, late)
+        })
     }
 
     fn picker(&self, now: Instant) -> Picker<'_> {

@@ -37,6 +37,9 @@ pub struct Fetch {
     pub(super) chances_seen: u64,
     /// Whether somebody joined since work was given out last.
     pub(super) others_came: bool,
+    /// When to look again for what to ask for twice, and whether something came before that.
+    pub(super) rescue_again: Option<Instant>,
+    pub(super) rescue_is_due: bool,
     pub(super) outputs: VecDeque<Output>,
     state: State,
     repeated_bytes: u64,
@@ -57,6 +60,8 @@ impl Fetch {
             chances: 0,
             chances_seen: 0,
             others_came: false,
+            rescue_again: None,
+            rescue_is_due: false,
             next_time: None,
             quiet_until: None,
             outputs: VecDeque::new(),
@@ -121,7 +126,9 @@ impl Fetch {
         self.notice_stalls(now);
         self.assign(now);
         self.say_state(now);
-        self.next_time = self.ledger.peers.next_time(now);
+        let rescue_again = self.rescue_again.filter(|_| self.rescue_is_due);
+        let next_time = self.ledger.peers.next_time(now);
+        self.next_time = next_time.into_iter().chain(rescue_again).min();
     }
 
     /// What to do next; nothing until the next input.

@@ -28,6 +28,7 @@ mod peers;
 mod picker;
 mod quarantine;
 mod requests;
+mod rescue;
 mod run;
 mod state;
 mod window;

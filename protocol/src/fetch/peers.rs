@@ -274,6 +274,10 @@ impl Peers {
         Some(self.with_index_mut(index))
     }
 
+    pub(super) fn index_of(&self, key: &PeerKey) -> Option<usize> {
+        self.find(key).ok()
+    }
+
     /// The peer with an index, which holds until somebody comes or goes.
     pub(super) fn with_index(&self, index: usize) -> &Peer {
         &self.sorted[index]

@@ -203,6 +203,12 @@ impl Runs {
         self.slots[*self.by_start.get(&start)?].as_ref()
     }
 
+    /// A run and its slot.
+    pub(super) fn with_slot(&self, start: u64) -> Option<(usize, &WantedRun)> {
+        let slot = *self.by_start.get(&start)?;
+        Some((slot, self.slots[slot].as_ref()?))
+    }
+
     pub(super) fn at_mut(&mut self, start: u64) -> Option<&mut WantedRun> {
         self.slots[*self.by_start.get(&start)?].as_mut()
     }
