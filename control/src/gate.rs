@@ -543,6 +543,10 @@ mod tests {
         };
         gate.on_swarm_event(FromSwarm::ConnectionEstablished(established));
         not_dialled(&mut gate);
-        assert_eq!(gate.inner.denied, [false, true], "the first is under way");
+        assert_eq!(
+            gate.inner.denied,
+            [false, true],
+            "at first there is no stranger"
+        );
     }
 }

@@ -101,6 +101,7 @@ impl Plane {
             return;
         }
         tracing::debug!(%peer, address = %endpoint.get_remote_address(), "a member is connected");
+        self.reconnecting.remove(&peer);
         match self.peers.connected(peer, connection, endpoint) {
             Change::First => self.tell(ControlEvent::Connected { peer }),
             Change::Direct => self.tell(ControlEvent::Direct { peer }),

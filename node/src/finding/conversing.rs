@@ -36,10 +36,10 @@ pub(super) struct Wish {
 /// What is wished of one with whom a conversation goes on.
 #[derive(Debug, Default)]
 struct Wished {
-    /// With both of [`Wish`]'s meanings, and what it was before if that came to nothing.
+    /// All that was wished and did not come true yet.
     wish: Wish,
-    /// Whether that was wished after the conversation began: what was new here then may have come
-    /// too late for it.
+    /// Whether something was, for which no conversation has begun: what is new here may have come
+    /// too late for the one that goes on.
     is_new: bool,
 }
 

@@ -149,11 +149,13 @@ impl Advert {
         }
     }
 
-    /// Asks who is connected if something announced has to wait for a lookup.
+    /// Asks who is connected if something announced has to wait for a lookup, and there is room
+    /// to tell them.
     fn meet(&mut self) {
         self.ungreeted.retain(|key| self.announced.contains(key));
         self.ungreeted.truncate(self.config.greeted_keys_max);
-        if !self.ungreeted.is_empty() && !self.is_meeting {
+        let has_room = self.outbox.has_room(&self.config);
+        if !self.ungreeted.is_empty() && !self.is_meeting && has_room {
             self.is_meeting = true;
             self.outputs.push_back(Output::Meet);
         }
@@ -163,10 +165,10 @@ impl Advert {
     /// as long as a peer that does not answer, and whoever searches now asks these.
     fn greet(&mut self, peers: &[PeerKey]) {
         self.is_meeting = false;
-        let keys = std::mem::take(&mut self.ungreeted).into_iter();
         if !self.outbox.has_room(&self.config) {
             return;
         }
+        let keys = std::mem::take(&mut self.ungreeted).into_iter();
         let others = peers.iter().filter(|peer| Some(**peer) != self.config.me);
         let others: Vec<_> = others
             .map(|peer| (Position::of_peer(peer), *peer))

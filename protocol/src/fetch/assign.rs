@@ -18,8 +18,9 @@ impl Fetch {
         if std::mem::take(&mut self.others_came) {
             self.yield_turns();
         }
-        let mut rescue = Rescue::new(self.may_rescue(now));
-        let mut waiting = self.with_chance(now, rescue.is_allowed());
+        let may_rescue = self.rescue_again.is_none_or(|again| again <= now);
+        let mut rescue = Rescue::new(may_rescue);
+        let mut waiting = self.with_chance(now, may_rescue);
         while !waiting.is_empty() {
             waiting.retain(|index| match self.pick(now, *index, &mut rescue) {
                 Some(pick) => {
@@ -36,13 +37,7 @@ impl Fetch {
         if rescue.was_in_vain() {
             self.rescue_again = Some(now + RESCUE_AGAIN);
         }
-    }
-
-    /// Whether it may be looked for what to ask for twice: not at every byte that comes.
-    fn may_rescue(&mut self, now: Instant) -> bool {
-        let may = self.rescue_again.is_none_or(|again| again <= now);
-        self.rescue_is_due = !may && self.is_end(now);
-        may
+        self.rescue_is_due = !may_rescue && self.is_end(now);
     }
 
     /// The indices of the peers that it is worth looking for something to ask of, in order: they have room, and

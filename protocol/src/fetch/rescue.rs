@@ -44,10 +44,6 @@ impl Rescue {
         }
     }
 
-    pub(super) fn is_allowed(&self) -> bool {
-        self.is_allowed
-    }
-
     /// Who takes how long, if it may be looked.
     pub(super) fn late(&mut self, picker: &Picker<'_>) -> Option<&Late> {
         match self.is_allowed {

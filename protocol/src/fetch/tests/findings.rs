@@ -24,7 +24,9 @@ impl Fetch {
         let is_quiet = first.is_none_or(|first| self.quiet_until.is_some_and(|q| q <= first));
         assert!(is_quiet, "{first:?} comes before {:?}", self.quiet_until);
         let turns = peers.iter().filter_map(|peer| peer.turn_ends(now));
-        let next = first.into_iter().chain(turns).min();
+        let rescue = self.rescue_again.filter(|_| self.rescue_is_due);
+        assert!(rescue.is_none_or(|again| again > now), "{rescue:?}");
+        let next = first.into_iter().chain(turns).chain(rescue).min();
         let kept = self.next_timeout();
         assert!(
             kept == next || self.ledger.runs.is_empty(),
