@@ -254,7 +254,8 @@ impl ControlHandle {
 
     /// Closes the connections with `peer` on which one end is not a member to the other, and
     /// dials it again, at `addresses` and where it was, if no other is left: who was admitted
-    /// becomes a member by that.
+    /// becomes a member by that. Which those are is known from [`ControlEvent::Stranger`] and
+    /// [`ControlEvent::NotAdmitted`] on.
     pub async fn reconnect(&self, peer: PeerId, addresses: Vec<Multiaddr>) {
         self.tell(Command::Reconnect { peer, addresses }).await;
     }

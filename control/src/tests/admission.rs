@@ -58,12 +58,15 @@ async fn who_presents_a_proof_is_a_member_once_it_connects_again() {
     let (_, node, newcomer) = node_and_spy(|_| {}).await;
     let (target, place) = (node.local_peer(), address(&node).await);
     let mut events = node.events();
+    let mut at_newcomer = newcomer.events();
 
     let without = newcomer.admit(target, vec![place.clone()], Bytes::from_static(b"?"));
     assert!(matches!(without.await, Err(RequestError::Refused { .. })));
     let answer = newcomer.admit(target, vec![place.clone()], Bytes::from_static(PROOF));
     assert_eq!(answer.await.unwrap(), b"welcome"[..]);
 
+    let refused = ControlEvent::NotAdmitted { peer: target };
+    event(&mut at_newcomer, |e| *e == refused).await;
     newcomer.reconnect(target, vec![place]).await;
     let peer = newcomer.local_peer();
     event(&mut events, |e| *e == ControlEvent::Connected { peer }).await;
@@ -75,10 +78,13 @@ async fn who_presents_a_proof_is_a_member_once_it_connects_again() {
 async fn a_connection_that_both_ends_take_for_a_members_is_not_made_anew() {
     let (_, node, newcomer) = node_and_spy(|_| {}).await;
     let (target, place) = (node.local_peer(), address(&node).await);
+    let mut at_newcomer = newcomer.events();
     newcomer
         .admit(target, vec![place.clone()], Bytes::from_static(PROOF))
         .await
         .unwrap();
+    let refused = ControlEvent::NotAdmitted { peer: target };
+    event(&mut at_newcomer, |e| *e == refused).await;
     let mut events = node.events();
     newcomer.reconnect(target, vec![place]).await;
     let peer = newcomer.local_peer();
