@@ -1,11 +1,11 @@
 //! What to ask for twice at the end, when all that is left is asked of somebody.
 //!
-//! Owns: who takes so long that another would be faster. Refuses: to change anything; like the
-//! rest of the picker it looks at the tables and answers.
+//! Owns: who takes so long that another would be faster, and how often that is looked at. Refuses:
+//! to change anything; like the rest of the picker it looks at the tables and answers.
 //!
-//! Every neighbour that has nothing to do is looked at whenever anything comes, and most of the
-//! time nobody takes long. So what is the same for all of them is worked out once, and only as
-//! far as somebody needs it.
+//! At the end something comes all the time for which every neighbour that has nothing to do might
+//! be asked, and mostly nobody takes long. So it is not looked at every byte that comes, what is
+//! the same for all neighbours is worked out once, and only as far as somebody needs it.
 
 use std::cell::OnceCell;
 use std::cmp::Reverse;
@@ -24,10 +24,10 @@ const UNMEASURED: Duration = Duration::from_secs(1);
 /// The most peers that are asked for the same bytes.
 const COPIES_MAX: usize = 2;
 
-/// It is looked for that again after so long, since less than this is hardly worth it.
+/// After a look in vain, the next is no sooner: less than this is hardly worth it.
 pub(super) const RESCUE_AGAIN: Duration = Duration::from_millis(50);
 
-/// One look for what to ask for twice.
+/// One round in which work is given out, as far as asking twice is concerned.
 #[derive(Default)]
 pub(super) struct Rescue {
     is_allowed: bool,
