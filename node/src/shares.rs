@@ -191,6 +191,13 @@ impl Shares {
         table.end_what_is_over(unix_now_s());
     }
 
+    /// Whether a grant is one that was made or used here, and has not ended.
+    fn is_remembered(&self, grant: &SignedGrant, now: u64) -> bool {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        let record = table.records.get(&grant.id());
+        record.is_some_and(|record| !record.is_over(now))
+    }
+
     fn opens(&self, grant: &SignedGrant, now: u64) -> Option<Allowed> {
         let Scope::Snapshot(id) = grant.grant.scope;
         let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
@@ -209,6 +216,10 @@ impl Shares {
 impl Admission for Shares {
     fn admit(&self, grant: &SignedGrant, _client: PeerKey) -> Option<Allowed> {
         self.opens(grant, unix_now_s())
+    }
+
+    fn remembers(&self, grant: &SignedGrant) -> bool {
+        self.is_remembered(grant, unix_now_s())
     }
 }
 

@@ -19,7 +19,15 @@ pub trait Admission: Send + Sync + 'static {
     /// a lookup in memory, no disk.
     fn admit(&self, grant: &SignedGrant, client: PeerKey) -> Option<Allowed>;
 
-    /// The same for a grant that a member of this node's team gave itself: it says what the
+    /// Whether this node knows a grant that it does not honour as good: it made it, or used it,
+    /// and does not share what it is for at the moment. Whoever comes before a node that has
+    /// just started has said what it shares is not to give up.
+    fn remembers(&self, grant: &SignedGrant) -> bool {
+        let _ = grant;
+        false
+    }
+
+    /// The same as [`Self::admit`] for a grant that a member of this node's team gave itself: it says what the
     /// member wants to read, and its membership says whether it may, until `revoked`. One row
     /// of the index may be read.
     fn admit_member(&self, grant: &SignedGrant, revoked: &CancellationToken) -> Option<Allowed> {

@@ -32,8 +32,9 @@ impl Node {
             |node, reporter| async move {
                 let to = request.to.as_deref().map(recipient).transpose()?;
                 let (row, name) = node.to_share(&request, &reporter).await?;
-                node.plane().listen(node.is_daemon()).await?;
+                // First: who has a ticket of earlier comes as soon as somebody listens.
                 let hold = node.shares().hold(row.snapshot);
+                node.plane().listen(node.is_daemon()).await?;
                 let expires_s = request.expires_s;
                 let ticket = node
                     .ticket(&row, name.as_deref(), to, expires_s, &reporter)

@@ -26,6 +26,10 @@ impl Admission for Doorman {
         self.shares.admit(grant, client)
     }
 
+    fn remembers(&self, grant: &SignedGrant) -> bool {
+        self.shares.remembers(grant)
+    }
+
     fn admit_member(&self, grant: &SignedGrant, revoked: &CancellationToken) -> Option<Allowed> {
         let Scope::Snapshot(id) = grant.grant.scope;
         let view = self.store.view();

@@ -121,6 +121,18 @@ fn what_a_daemon_keeps_ends_with_its_last_ticket() {
 }
 
 #[test]
+fn a_ticket_for_what_is_not_shared_now_is_known_until_it_ends() {
+    let me = Keypair::generate();
+    let mine = ticket(&me, snapshot(1), Some(NOW + 100));
+    let forgotten = ticket(&me, snapshot(2), None);
+    let shares = shares(&me, vec![record(&mine, Role::Issued)]);
+    assert!(shares.opens(mine.grant(), NOW + 50).is_none());
+    assert!(shares.is_remembered(mine.grant(), NOW + 50));
+    assert!(!shares.is_remembered(mine.grant(), NOW + 10_000));
+    assert!(!shares.is_remembered(forgotten.grant(), NOW));
+}
+
+#[test]
 fn a_used_ticket_can_be_handed_on_until_it_ends() {
     let (me, sharer) = (Keypair::generate(), Keypair::generate());
     let used = ticket(&sharer, snapshot(1), None);

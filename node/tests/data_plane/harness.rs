@@ -61,19 +61,28 @@ macro_rules! over_tcp_and_quic {
 }
 pub(crate) use over_tcp_and_quic;
 
-/// A table of issued grants, as the node keeps one.
+/// A table of issued grants, as the node keeps one, and of what they open now.
 #[derive(Default)]
-pub(crate) struct Grants(Mutex<HashMap<GrantId, Allowed>>);
+pub(crate) struct Grants(Mutex<HashMap<GrantId, Option<Allowed>>>);
 
 impl Grants {
     pub(crate) fn insert(&self, grant: GrantId, allowed: Allowed) {
-        self.0.lock().unwrap().insert(grant, allowed);
+        self.0.lock().unwrap().insert(grant, Some(allowed));
+    }
+
+    /// What it is for is not shared at the moment.
+    pub(crate) fn set_aside(&self, grant: GrantId) {
+        self.0.lock().unwrap().insert(grant, None);
     }
 }
 
 impl Admission for Grants {
     fn admit(&self, grant: &SignedGrant, _client: PeerKey) -> Option<Allowed> {
-        self.0.lock().unwrap().get(&grant.id()).cloned()
+        self.0.lock().unwrap().get(&grant.id()).cloned().flatten()
+    }
+
+    fn remembers(&self, grant: &SignedGrant) -> bool {
+        self.0.lock().unwrap().contains_key(&grant.id())
     }
 }
 

@@ -202,6 +202,27 @@ async fn a_source_that_comes_back_is_found_again() {
     assert!(std::fs::read(&dest).unwrap() == bytes);
 }
 
+/// As when a node that was killed is there again, and has not said yet what it shares.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_does_not_share_it_yet_is_waited_for() {
+    let (alice, bob) = (Node::new(), Node::new());
+    let bytes = noise(5, 3_000_000);
+    let source = alice.path("data.bin");
+    std::fs::write(&source, &bytes).unwrap();
+    let listener = alice.listen().await;
+    let (ticket, allowed) = alice.ticket(alice.add(&source), listener.addresses()[0]);
+    let (grants, grant) = (Arc::clone(&alice.grants), ticket.grant().id());
+    grants.set_aside(grant);
+    let swarm = bob.swarm_with(&ticket, SwarmOptions::default(), move |event| {
+        if matches!(event, FetchEvent::Lost { .. }) {
+            grants.insert(grant, allowed.clone());
+        }
+    });
+    let dest = bob.path("got.bin");
+    soon(bob.get_through(&swarm, &dest)).await.unwrap();
+    assert!(std::fs::read(&dest).unwrap() == bytes);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_there_ends_in_time_and_says_why() {
     let (alice, bob) = (Node::new(), Node::new());

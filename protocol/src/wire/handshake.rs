@@ -133,6 +133,9 @@ pub enum RefusedReason {
         /// When to try again, in milliseconds.
         retry_ms: u32,
     },
+    /// This node made the grant, or used it, and does not share what it is for at the moment:
+    /// it may have just started.
+    NotNow,
 }
 
 /// The last frame: nothing that follows it is read.

@@ -7,6 +7,7 @@
 //! the kernel's queues, or in the memory of the process, when it is killed count as
 //! received.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 
 use serde_json::Value;
@@ -87,10 +88,18 @@ struct Seen {
     reused: u64,
 }
 
-/// Reads progress until `bytes` have come over the wire. Nothing if the get ended before.
-fn read_until(get: &mut Running, bytes: u64) -> Option<Seen> {
+/// Reads progress until `bytes` have come over the wire.
+///
+/// # Panics
+/// If the get ended before; with what it said at the end.
+fn read_until(get: &mut Running, bytes: u64) -> Seen {
     let mut seen = None;
-    get.stderr_line(|line| {
+    let mut said = VecDeque::new();
+    let reached = get.stderr_line(|line| {
+        said.push_back(line.to_owned());
+        if said.len() > 20 {
+            said.pop_front();
+        }
         let Ok(event) = serde_json::from_str::<Value>(line) else {
             return false;
         };
@@ -102,8 +111,11 @@ fn read_until(get: &mut Running, bytes: u64) -> Option<Seen> {
         let (done, reused) = (number("bytes_done"), number("bytes_reused"));
         seen = Some(Seen { done, reused });
         done - reused >= bytes
-    })?;
-    seen
+    });
+    match (reached, seen) {
+        (Some(_), Some(seen)) => seen,
+        _ => panic!("it ended before {bytes} bytes had come: {said:#?}"),
+    }
 }
 
 /// Says what a kill cost, and that it is not too much.
@@ -138,7 +150,7 @@ fn a_killed_getter_moves_at_most_16_mib_again() {
         let bytes = (1 << 16) + data::number(&format!("getter {kill}")) % (size() - 2 * BEYOND);
         relay.allow(bytes + BEYOND);
         let mut get = scene.start_get(&ticket);
-        read_until(&mut get, bytes).expect("a get whose bytes have not all come");
+        read_until(&mut get, bytes);
         get.kill();
         let came = relay.close() - passed_before;
         relay.allow(u64::MAX);
@@ -159,7 +171,7 @@ fn a_getter_that_is_killed_ten_times_gets_there() {
         let bytes = data::number(&format!("again {kill}")) % (size() / KILLS - BEYOND);
         relay.allow(bytes + BEYOND);
         let mut get = scene.start_get(&ticket);
-        read_until(&mut get, bytes).expect("a get whose bytes have not all come");
+        read_until(&mut get, bytes);
         get.kill();
         relay.close();
     }
@@ -180,7 +192,7 @@ fn a_get_outlives_a_sharer_that_is_killed_and_comes_back() {
     for kill in 0..KILLS {
         let bytes = data::number(&format!("sharer {kill}")) % (size() / KILLS - CUT_OFF);
         relay.allow(bytes + CUT_OFF);
-        let seen = read_until(&mut get, came + bytes).expect("its bytes have not all come");
+        let seen = read_until(&mut get, came + bytes);
         came = seen.done - seen.reused;
         sharer.kill();
         relay.close();
@@ -201,7 +213,7 @@ fn a_killed_daemon_goes_on_where_it_was_when_it_is_asked_again() {
     let daemon = scene.bob.up();
     relay.allow(size() / 3 + BEYOND);
     let mut get = scene.start_get(&ticket);
-    let seen = read_until(&mut get, size() / 3).expect("a third comes before the end");
+    let seen = read_until(&mut get, size() / 3);
     daemon.kill();
     let cut_off = get.wait();
     assert_eq!(cut_off.code(), 130, "{cut_off:?}");
@@ -228,7 +240,7 @@ fn ctrl_c_says_how_to_go_on_and_the_next_run_says_where() {
     let (relay, ticket) = Relay::before(&ticket);
     relay.allow(size() / 2);
     let mut get = scene.start_get(&ticket);
-    read_until(&mut get, size() / 4).expect("a quarter comes before the end");
+    read_until(&mut get, size() / 4);
     let finished = get.signal_and_wait();
     assert_eq!(finished.code(), 130, "{finished:?}");
     assert!(

@@ -44,6 +44,9 @@ pub(in crate::data) fn refusal(refused: Refused) -> SessionError {
         RefusedReason::NotYet => {
             SessionError::Refused("the ticket is not valid yet by its clock".to_owned())
         }
+        RefusedReason::NotNow => {
+            SessionError::Lost("it does not share this at the moment".to_owned())
+        }
         RefusedReason::Full { retry_ms } => SessionError::Full(retry_in(retry_ms)),
     }
 }

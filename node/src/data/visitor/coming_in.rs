@@ -213,9 +213,11 @@ impl Visitor {
             }
             _ => admission.admit(&presentation.grant, self.peer),
         };
-        allowed
-            .filter(|allowed| !allowed.revoked.is_cancelled())
-            .ok_or(not_permitted)
+        match allowed {
+            Some(allowed) if !allowed.revoked.is_cancelled() => Ok(allowed),
+            _ if admission.remembers(&presentation.grant) => Err(refused(RefusedReason::NotNow)),
+            _ => Err(not_permitted),
+        }
     }
 
     /// Whether a grant is one that a member gave itself, to name what it wants to read.

@@ -93,8 +93,8 @@ impl Node {
         let (store, id) = (self.store()?, *id);
         let row = blocking(move || store.view().snapshot(&id)).await?;
         let row = row.ok_or_else(|| ApiError::our_fault(&"the snapshot is not there"))?;
-        self.plane().listen(self.is_daemon()).await?;
         let hold = self.shares().hold(row.snapshot);
+        self.plane().listen(self.is_daemon()).await?;
         if !self.is_daemon() {
             return self.serve(&hold, Some(time), reporter).await;
         }

@@ -193,6 +193,7 @@ fn first_samples() -> Vec<(Message, usize)> {
         (admitted.into(), 0),
         (refused(RefusedReason::NotPermitted).into(), 0),
         (refused(RefusedReason::Full { retry_ms: 1500 }).into(), 0),
+        (refused(RefusedReason::NotNow).into(), 0),
         (bye.into(), 0),
         (Ping { token }.into(), 0),
         (Pong { token }.into(), 0),
