@@ -13,10 +13,16 @@ pub(super) const STEP_BYTES: u64 = 256 << 10;
 /// A round trip on which nothing was measured yet, and less than any that matters.
 const ROUND_TRIP_MIN: Duration = Duration::from_millis(1);
 
-/// What the sender keeps until it is acknowledged: the congestion window twice, so that the
-/// next packets are there when the first are acknowledged.
+/// How many round trips' worth either end keeps at least. What was sent behind a lost packet
+/// stays until that has arrived, which is two round trips after it left first, three if it is
+/// lost again. On a long path something always is: whoever keeps less is held back by that,
+/// and believes that the path takes no more, since nothing more is to be sent.
+const ROUND_TRIPS: u64 = 4;
+
+/// What the sender keeps until everything before it is acknowledged.
 pub(super) fn send_window(congestion_window: u64, most: u64) -> u64 {
-    let wanted = congestion_window.saturating_mul(2).next_power_of_two();
+    let wanted = congestion_window.saturating_mul(ROUND_TRIPS).min(most);
+    let wanted = wanted.next_power_of_two();
     wanted.clamp(WINDOW_BYTES_MIN, most.max(WINDOW_BYTES_MIN))
 }
 
@@ -48,8 +54,7 @@ impl ReceiveWindow {
         if now.duration_since(since) < round_trip.max(ROUND_TRIP_MIN) {
             return None;
         }
-        // A lost packet costs a round trip, during which as much again is to come.
-        let is_tight = self.bytes.saturating_mul(3) >= self.window;
+        let is_tight = self.bytes.saturating_mul(ROUND_TRIPS) >= self.window;
         (self.since, self.bytes) = (Some(now), 0);
         if !is_tight || self.window == self.most {
             return None;
@@ -66,11 +71,11 @@ mod tests {
     const MIB: u64 = 1 << 20;
 
     #[test]
-    fn the_sender_keeps_what_the_path_holds_twice_within_bounds() {
+    fn the_sender_keeps_what_several_round_trips_bring_within_bounds() {
         for (congestion_window, window) in [
             (12_000, MIB),
-            (MIB, 2 * MIB),
-            (3 * MIB, 8 * MIB),
+            (MIB, 4 * MIB),
+            (3 * MIB, 16 * MIB),
             (u64::MAX / 4, 16 * MIB),
         ] {
             assert_eq!(send_window(congestion_window, 16 * MIB), window);

@@ -421,6 +421,20 @@ mod tests {
         }
     }
 
+    /// At every rate: what a sender may keep goes in steps, and just below one it is least.
+    #[test]
+    fn waiting_for_what_was_lost_holds_nothing_up() {
+        for step in 0..12 {
+            let mbit = 90.0 * 1.07_f64.powi(step);
+            for loss in [0.001, 0.01] {
+                let mut path = path(Line { mbit, loss, ..FAR });
+                path.run(3 * SECOND);
+                let share = path.run(10 * SECOND)[0];
+                assert!(share > 0.97, "{mbit} Mbit/s, {loss}: {share}");
+            }
+        }
+    }
+
     #[test]
     fn a_slow_line_is_filled_as_well() {
         let mut path = path(Line {

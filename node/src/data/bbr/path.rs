@@ -1,17 +1,21 @@
 //! A path in virtual time, and senders on it that are paced as quinn paces them.
 //!
 //! Owns: one queue in front of one line, that drops what does not fit and loses some of the
-//! rest. Refuses: reordering, and acknowledgements that are lost.
+//! rest; and what senders keep until everything before it has arrived, since that bounds what
+//! they can send. Refuses: reordering, and acknowledgements that are lost.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::Bbr;
+use crate::data::windows::send_window;
 
 pub(super) const PACKET: u64 = 1452;
+/// The most that a sender keeps.
+const KEPT_MAX: u64 = 16 << 20;
 const TICK: Duration = Duration::from_micros(100);
 
 /// What the line is like.
@@ -32,11 +36,23 @@ pub(super) struct Sender {
     supplied: f64,
     tokens: f64,
     numbers: u64,
-    flying: VecDeque<(u64, Instant)>,
+    flying: VecDeque<Flying>,
+    /// Positions in the stream, in packets: the next, those that have not arrived, and those
+    /// of them that are lost.
+    next: u64,
+    missing: BTreeSet<u64>,
+    again: VecDeque<u64>,
     acks: VecDeque<(Instant, u64)>,
     pub(super) delivered: u64,
     pub(super) sent: u64,
     pub(super) lost: u64,
+}
+
+/// A packet on its way.
+struct Flying {
+    number: u64,
+    position: u64,
+    sent: Instant,
 }
 
 pub(super) struct Path {
@@ -52,20 +68,31 @@ impl Sender {
         self.flying.len() as u64 * PACKET
     }
 
+    /// Whether there is anything to send: a packet that was lost, or a new one if it can be
+    /// kept.
+    fn has_any(&self) -> bool {
+        let oldest = self.missing.first().unwrap_or(&self.next);
+        let kept = (self.next - oldest) * PACKET;
+        let has_new = self.supply.is_none() || self.supplied >= PACKET as f64;
+        let has_room = kept + PACKET <= send_window(self.bbr.window, KEPT_MAX);
+        !self.again.is_empty() || has_new && has_room
+    }
+
     /// What has come back by now.
     fn read(&mut self, now: Instant) {
-        let is_idle = self.supply.is_some_and(|_| self.supplied < PACKET as f64)
-            && self.in_flight() + PACKET < self.bbr.window;
+        let is_idle = !self.has_any() && self.in_flight() + PACKET < self.bbr.window;
         let mut has_read = false;
         while self.acks.front().is_some_and(|(at, _)| *at <= now) {
             let (_, number) = self.acks.pop_front().expect("it was there");
-            while let Some((flying, sent)) = self.flying.pop_front() {
-                if flying == number {
+            while let Some(flying) = self.flying.pop_front() {
+                if flying.number == number {
                     self.delivered += PACKET;
-                    self.bbr.acked(sent, PACKET, is_idle);
+                    self.missing.remove(&flying.position);
+                    self.bbr.acked(flying.sent, PACKET, is_idle);
                     break;
                 }
                 self.lost += PACKET;
+                self.again.push_back(flying.position);
                 self.bbr.round.lost(PACKET);
             }
             has_read = true;
@@ -77,15 +104,24 @@ impl Sender {
 
     /// Whether the next packet leaves now.
     fn sends(&mut self, now: Instant) -> bool {
-        let is_there = self.supply.is_none() || self.supplied >= PACKET as f64;
-        let sends =
-            is_there && self.tokens >= PACKET as f64 && self.in_flight() + PACKET < self.bbr.window;
+        let sends = self.has_any()
+            && self.tokens >= PACKET as f64
+            && self.in_flight() + PACKET < self.bbr.window;
         if sends {
-            self.supplied -= PACKET as f64;
+            let position = self.again.pop_front().unwrap_or_else(|| {
+                self.supplied -= PACKET as f64;
+                self.missing.insert(self.next);
+                self.next += 1;
+                self.next - 1
+            });
             self.tokens -= PACKET as f64;
             self.numbers += 1;
             self.sent += PACKET;
-            self.flying.push_back((self.numbers, now));
+            self.flying.push_back(Flying {
+                number: self.numbers,
+                position,
+                sent: now,
+            });
             self.bbr.sent(now);
         }
         sends
@@ -123,6 +159,9 @@ impl Path {
             tokens: (10 * PACKET) as f64,
             numbers: 0,
             flying: VecDeque::new(),
+            next: 0,
+            missing: BTreeSet::new(),
+            again: VecDeque::new(),
             acks: VecDeque::new(),
             delivered: 0,
             sent: 0,
